@@ -1,0 +1,302 @@
+//! Messages and the words for errors.
+//!
+//! A message is one line, `program [directory]: severity: unable to do file: reason`, written with one write(2)
+//! to stderr. Scripts parse these lines: where runit has one, ours is that line.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+
+use nix::errno::Errno;
+
+/// The longest message that is written in one piece; a longer one is cut.
+///
+/// A message may carry a path of a hostile user: the limit keeps it from flooding the log of the tree, and
+/// within `PIPE_BUF` lines of several programs do not mix.
+pub const MAX_LINE: usize = 4096;
+
+/// How bad it is, as printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The program ends.
+    Fatal,
+    /// The program goes on.
+    Warning,
+    /// Nothing is wrong.
+    Info,
+}
+
+impl Severity {
+    fn word(self) -> &'static str {
+        match self {
+            Severity::Fatal => "fatal",
+            Severity::Warning => "warning",
+            Severity::Info => "info",
+        }
+    }
+}
+
+/// A failed deed: what was tried, on what, and why it failed.
+///
+/// Shown as `unable to lock supervise/lock: temporary failure`; without an object, `unable to fork: ...`.
+#[derive(Debug)]
+pub struct Failure {
+    deed: &'static str,
+    object: Vec<u8>,
+    reason: io::Error,
+}
+
+impl Failure {
+    /// `unable to DEED OBJECT: REASON`.
+    pub fn new(deed: &'static str, object: impl AsRef<OsStr>, reason: impl Into<io::Error>) -> Failure {
+        Failure { deed, object: object.as_ref().as_bytes().to_vec(), reason: reason.into() }
+    }
+
+    /// The error behind it.
+    pub fn reason(&self) -> &io::Error {
+        &self.reason
+    }
+
+    /// The text after the severity, as bytes: paths need not be UTF-8.
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = b"unable to ".to_vec();
+        text.extend_from_slice(self.deed.as_bytes());
+        if !self.object.is_empty() {
+            text.push(b' ');
+            text.extend_from_slice(&self.object);
+        }
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(reason(&self.reason).as_bytes());
+        text
+    }
+}
+
+/// Turns a failed call into a [`Failure`]: `lock(path).tried("lock", path)?`.
+pub trait Tried<T> {
+    /// Says what was tried and on what.
+    fn tried(self, deed: &'static str, object: impl AsRef<OsStr>) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<io::Error>> Tried<T> for Result<T, E> {
+    fn tried(self, deed: &'static str, object: impl AsRef<OsStr>) -> Result<T, Failure> {
+        self.map_err(|error| Failure::new(deed, object, error))
+    }
+}
+
+/// Who speaks: a program's name and, for those that have one, its directory.
+#[derive(Clone, Debug)]
+pub struct Speaker {
+    prefix: Vec<u8>,
+}
+
+impl Speaker {
+    /// Speaks as `program: ...`.
+    pub fn new(program: &str) -> Speaker {
+        Speaker { prefix: program.as_bytes().to_vec() }
+    }
+
+    /// Speaks as `program directory: ...`.
+    pub fn of(program: &str, directory: impl AsRef<OsStr>) -> Speaker {
+        let mut prefix = program.as_bytes().to_vec();
+        prefix.push(b' ');
+        prefix.extend_from_slice(directory.as_ref().as_bytes());
+        Speaker { prefix }
+    }
+
+    /// The whole line, newline included, at most [`MAX_LINE`] bytes.
+    ///
+    /// A newline inside a name is shown as `?`, so that a message stays one line.
+    pub fn line(&self, severity: Severity, text: impl AsRef<[u8]>) -> Vec<u8> {
+        let mut line = Vec::with_capacity(self.prefix.len() + text.as_ref().len() + 16);
+        line.extend_from_slice(&self.prefix);
+        line.extend_from_slice(b": ");
+        line.extend_from_slice(severity.word().as_bytes());
+        line.extend_from_slice(b": ");
+        line.extend_from_slice(text.as_ref());
+        line.truncate(MAX_LINE - 1);
+        line.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b'?');
+        line.push(b'\n');
+        line
+    }
+
+    /// Prints `PREFIX: SEVERITY: TEXT`.
+    pub fn say(&self, severity: Severity, text: impl AsRef<[u8]>) {
+        to_stderr(&self.line(severity, text));
+    }
+
+    /// Prints a warning.
+    pub fn warn(&self, text: impl AsRef<[u8]>) {
+        self.say(Severity::Warning, text);
+    }
+
+    /// Prints a failed deed as a warning.
+    pub fn warn_failure(&self, failure: &Failure) {
+        self.say(Severity::Warning, failure.text());
+    }
+
+    /// Prints the last words of a program; its caller returns the exit code.
+    pub fn fatal(&self, text: impl AsRef<[u8]>) {
+        self.say(Severity::Fatal, text);
+    }
+}
+
+/// Writes to stderr. There is nobody to tell when that fails.
+pub fn to_stderr(bytes: &[u8]) {
+    let _ = io::stderr().write_all(bytes);
+}
+
+/// Writes what was asked for to stdout; `false` when nobody can read it any more.
+pub fn to_stdout(bytes: &[u8]) -> bool {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok()
+}
+
+/// Joins parts into one text, for messages with names in them that need not be UTF-8.
+pub fn join(parts: &[&[u8]]) -> Vec<u8> {
+    parts.concat()
+}
+
+/// The words for an error, those of runit and not of strerror(3).
+///
+/// Source: runit 2.3.0, src/error_str.c. An error of ours without an errno speaks for itself.
+pub fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(raw) => errno_text(raw).to_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// The words for an errno value.
+pub fn errno_text(raw: i32) -> &'static str {
+    if raw == 0 {
+        return "no error";
+    }
+    let errno = Errno::from_raw(raw);
+    ERRNO_TEXTS.iter().find(|(known, _)| *known == errno).map_or("unknown error", |(_, text)| text)
+}
+
+const ERRNO_TEXTS: &[(Errno, &str)] = &[
+    (Errno::EINTR, "interrupted system call"),
+    (Errno::ENOMEM, "out of memory"),
+    (Errno::ENOENT, "file does not exist"),
+    (Errno::ETXTBSY, "text busy"),
+    (Errno::EIO, "input/output error"),
+    (Errno::EEXIST, "file already exists"),
+    (Errno::ETIMEDOUT, "timed out"),
+    (Errno::EINPROGRESS, "operation in progress"),
+    (Errno::EAGAIN, "temporary failure"),
+    (Errno::EPIPE, "broken pipe"),
+    (Errno::EPERM, "permission denied"),
+    (Errno::EACCES, "access denied"),
+    (Errno::ENXIO, "device not configured"),
+    (Errno::EPROTO, "protocol error"),
+    (Errno::EISDIR, "is a directory"),
+    (Errno::ECONNREFUSED, "connection refused"),
+    (Errno::ENOTDIR, "not a directory"),
+    (Errno::ESRCH, "no such process"),
+    (Errno::E2BIG, "argument list too long"),
+    (Errno::ENOEXEC, "exec format error"),
+    (Errno::EBADF, "file descriptor not open"),
+    (Errno::ECHILD, "no child processes"),
+    (Errno::EDEADLK, "operation would cause deadlock"),
+    (Errno::EFAULT, "bad address"),
+    (Errno::ENOTBLK, "not a block device"),
+    (Errno::EBUSY, "device busy"),
+    (Errno::EXDEV, "cross-device link"),
+    (Errno::ENODEV, "device does not support operation"),
+    (Errno::EINVAL, "invalid argument"),
+    (Errno::ENFILE, "system cannot open more files"),
+    (Errno::EMFILE, "process cannot open more files"),
+    (Errno::ENOTTY, "not a tty"),
+    (Errno::EFBIG, "file too big"),
+    (Errno::ENOSPC, "out of disk space"),
+    (Errno::ESPIPE, "unseekable descriptor"),
+    (Errno::EROFS, "read-only file system"),
+    (Errno::EMLINK, "too many links"),
+    (Errno::EDOM, "input out of range"),
+    (Errno::ERANGE, "output out of range"),
+    (Errno::EALREADY, "operation already in progress"),
+    (Errno::ENOTSOCK, "not a socket"),
+    (Errno::EDESTADDRREQ, "destination address required"),
+    (Errno::EMSGSIZE, "message too long"),
+    (Errno::EPROTOTYPE, "incorrect protocol type"),
+    (Errno::ENOPROTOOPT, "protocol not available"),
+    (Errno::EPROTONOSUPPORT, "protocol not supported"),
+    (Errno::ESOCKTNOSUPPORT, "socket type not supported"),
+    (Errno::EOPNOTSUPP, "operation not supported"),
+    (Errno::EPFNOSUPPORT, "protocol family not supported"),
+    (Errno::EAFNOSUPPORT, "address family not supported"),
+    (Errno::EADDRINUSE, "address already used"),
+    (Errno::EADDRNOTAVAIL, "address not available"),
+    (Errno::ENETDOWN, "network down"),
+    (Errno::ENETUNREACH, "network unreachable"),
+    (Errno::ENETRESET, "network reset"),
+    (Errno::ECONNABORTED, "connection aborted"),
+    (Errno::ECONNRESET, "connection reset"),
+    (Errno::ENOBUFS, "out of buffer space"),
+    (Errno::EISCONN, "already connected"),
+    (Errno::ENOTCONN, "not connected"),
+    (Errno::ESHUTDOWN, "socket shut down"),
+    (Errno::ETOOMANYREFS, "too many references"),
+    (Errno::ELOOP, "symbolic link loop"),
+    (Errno::ENAMETOOLONG, "file name too long"),
+    (Errno::EHOSTDOWN, "host down"),
+    (Errno::EHOSTUNREACH, "host unreachable"),
+    (Errno::ENOTEMPTY, "directory not empty"),
+    (Errno::EUSERS, "too many users"),
+    (Errno::EDQUOT, "disk quota exceeded"),
+    (Errno::ESTALE, "stale NFS file handle"),
+    (Errno::EREMOTE, "too many levels of remote in path"),
+    (Errno::ENOLCK, "no locks available"),
+    (Errno::ENOSYS, "system call not available"),
+    (Errno::ENOSTR, "not a stream device"),
+    (Errno::ETIME, "timer expired"),
+    (Errno::ENOSR, "out of stream resources"),
+    (Errno::ENOMSG, "no message of desired type"),
+    (Errno::EBADMSG, "bad message type"),
+    (Errno::EIDRM, "identifier removed"),
+    (Errno::ENONET, "machine not on network"),
+    (Errno::ENOLINK, "link severed"),
+    (Errno::EADV, "advertise error"),
+    (Errno::ESRMNT, "srmount error"),
+    (Errno::ECOMM, "communication error"),
+    (Errno::EMULTIHOP, "multihop attempted"),
+    (Errno::EREMCHG, "remote address changed"),
+];
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&String::from_utf8_lossy(&self.text()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_lock_is_said_in_runits_words() {
+        let failure = Failure::new("lock", "supervise/lock", Errno::EAGAIN);
+        assert_eq!(
+            Speaker::of("runsv", "foo").line(Severity::Fatal, failure.text()),
+            b"runsv foo: fatal: unable to lock supervise/lock: temporary failure\n"
+        );
+    }
+
+    #[test]
+    fn eperm_and_eacces_are_told_apart() {
+        assert_eq!(errno_text(libc::EPERM), "permission denied");
+        assert_eq!(errno_text(libc::EACCES), "access denied");
+        assert_eq!(errno_text(9999), "unknown error");
+        assert_eq!(errno_text(0), "no error");
+    }
+
+    #[test]
+    fn a_hostile_name_stays_one_short_line() {
+        let line = Speaker::of("runsv", "a\nb").line(Severity::Warning, vec![b'x'; 2 * MAX_LINE]);
+        assert_eq!(line.len(), MAX_LINE);
+        assert!(line.starts_with(b"runsv a?b: warning: xxx"));
+        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+    }
+}

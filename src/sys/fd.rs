@@ -1,0 +1,76 @@
+//! Descriptors: pipes, copies, and what an exec leaves open.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+
+/// A pipe, close-on-exec: the reading and the writing end.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends: [RawFd; 2] = [-1; 2];
+    // SAFETY: pipe2 writes two descriptors into the array, which is large enough.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: both descriptors are new and nobody else owns them.
+    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
+/// Makes `fd` survive an exec, or not.
+pub fn set_inherited(fd: BorrowedFd<'_>, inherited: bool) -> io::Result<()> {
+    let flags = if inherited { FdFlag::empty() } else { FdFlag::FD_CLOEXEC };
+    fcntl(fd, FcntlArg::F_SETFD(flags)).map(drop).map_err(Into::into)
+}
+
+/// Switches O_NONBLOCK, which every holder of the same open file shares.
+pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    let mut flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_NONBLOCK, nonblocking);
+    fcntl(fd, FcntlArg::F_SETFL(flags)).map(drop).map_err(Into::into)
+}
+
+/// Makes descriptor number `target` a copy of `source` that survives an exec.
+pub fn copy_onto(source: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
+    if source.as_raw_fd() == target {
+        return set_inherited(source, true);
+    }
+    // SAFETY: dup2 takes two numbers; what `target` was is closed, which is what the caller asks for.
+    match unsafe { libc::dup2(source.as_raw_fd(), target) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Closes descriptor number `fd`, before an exec.
+pub fn close_number(fd: RawFd) -> io::Result<()> {
+    // SAFETY: the caller is about to become another program and uses this number no more.
+    match unsafe { libc::close(fd) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Marks every descriptor from `first` up as close-on-exec.
+pub fn close_from_at_exec(first: RawFd) -> io::Result<()> {
+    let low = u32::try_from(first).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: close_range with CLOSE_RANGE_CLOEXEC takes numbers and only sets flags.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, low, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result == 0 {
+        return Ok(());
+    }
+    // An older kernel: one by one, as /proc lists them.
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
+        if let Some(fd) = number.filter(|fd| *fd >= first) {
+            // SAFETY: F_SETFD takes a number and a flag; a number closed meanwhile gives EBADF and nothing else.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
+/// A second descriptor for the same open file, close-on-exec.
+pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    fd.try_clone_to_owned()
+}

@@ -1,0 +1,105 @@
+//! Files: the open styles of the original, locks, FIFOs, identities.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use fs2::FileExt as _;
+use nix::sys::stat::Mode;
+
+/// What a directory or file is, whatever it is called: device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// The identity behind `metadata`.
+    pub fn of(metadata: &Metadata) -> Identity {
+        Identity { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(libc::O_NONBLOCK);
+    options
+}
+
+/// Opens for reading, without waiting for a FIFO's writer.
+pub fn open_read(path: impl AsRef<Path>) -> io::Result<File> {
+    options().read(true).open(path)
+}
+
+/// Opens for writing, without waiting for a FIFO's reader: a FIFO that nobody reads gives ENXIO.
+pub fn open_write(path: impl AsRef<Path>) -> io::Result<File> {
+    options().write(true).open(path)
+}
+
+/// Opens for reading and writing; a FIFO opened so never ends.
+pub fn open_read_write(path: impl AsRef<Path>) -> io::Result<File> {
+    options().read(true).write(true).open(path)
+}
+
+/// Opens for appending, made with mode 0600 where it is missing.
+pub fn open_append(path: impl AsRef<Path>) -> io::Result<File> {
+    options().append(true).create(true).mode(0o600).open(path)
+}
+
+/// Opens for writing from the start, made with mode 0644 where it is missing.
+pub fn open_truncate(path: impl AsRef<Path>) -> io::Result<File> {
+    options().write(true).create(true).truncate(true).mode(0o644).open(path)
+}
+
+/// Takes the flock(2) lock of `file`, or fails at once with EAGAIN when another holds it.
+///
+/// The lock ends with the last copy of the descriptor.
+pub fn try_lock(file: &File) -> io::Result<()> {
+    file.try_lock_exclusive()
+}
+
+/// Takes the flock(2) lock of `file`, waiting for whoever holds it.
+pub fn lock(file: &File) -> io::Result<()> {
+    file.lock_exclusive()
+}
+
+/// Makes a FIFO.
+pub fn make_fifo(path: &Path, mode: u32) -> io::Result<()> {
+    Ok(nix::unistd::mkfifo(path, Mode::from_bits_truncate(mode))?)
+}
+
+/// Makes a directory with `mode`, before the umask.
+pub fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    Ok(nix::unistd::mkdir(path, Mode::from_bits_truncate(mode))?)
+}
+
+/// Makes `path` the root directory.
+pub fn change_root(path: &Path) -> io::Result<()> {
+    Ok(nix::unistd::chroot(path)?)
+}
+
+/// Whether the kernel tells of every change on the file system that holds `path`.
+///
+/// It cannot where another host changes files: NFS, CIFS, 9P, FUSE and their like.
+pub fn tells_of_changes(path: &Path) -> bool {
+    /// Magic numbers of file systems whose files others can change. Source: statfs(2).
+    const REMOTE: [i64; 10] = [
+        0x6969,      // NFS
+        0x517b,      // SMB
+        0xff53_4d42, // CIFS
+        0xfe53_4d42, // SMB2
+        0x0102_1997, // 9P
+        0x6573_5546, // FUSE
+        0x00c3_6400, // Ceph
+        0x5346_414f, // AFS
+        0x6b41_4653, // kAFS
+        0x0bd0_0bd0, // Lustre
+    ];
+    match nix::sys::statfs::statfs(path) {
+        #[allow(clippy::unnecessary_cast)] // the type differs between C libraries
+        Ok(info) => !REMOTE.contains(&((info.filesystem_type().0 as i64) & 0xffff_ffff)),
+        Err(_) => false,
+    }
+}

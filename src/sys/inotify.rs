@@ -1,0 +1,62 @@
+//! Being told of changes in a directory.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+
+pub use nix::sys::inotify::AddWatchFlags as Changes;
+
+/// A source of changes in directories.
+pub struct Watcher {
+    inotify: Inotify,
+}
+
+/// One change.
+#[derive(Debug)]
+pub struct Change {
+    /// Which watch saw it.
+    pub watch: WatchDescriptor,
+    /// What happened.
+    pub what: AddWatchFlags,
+    /// The name in the directory it happened to; none for the directory itself.
+    pub name: Option<OsString>,
+}
+
+impl Watcher {
+    /// A source with no watch yet.
+    pub fn new() -> io::Result<Watcher> {
+        Ok(Watcher { inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)? })
+    }
+
+    /// Watches the directory `path` for `changes`.
+    pub fn watch(&self, path: &Path, changes: Changes) -> io::Result<WatchDescriptor> {
+        Ok(self.inotify.add_watch(path, changes)?)
+    }
+
+    /// Ends one watch.
+    pub fn unwatch(&self, watch: WatchDescriptor) -> io::Result<()> {
+        Ok(self.inotify.rm_watch(watch)?)
+    }
+
+    /// What has changed since the last call; empty when nothing has.
+    pub fn changes(&self) -> io::Result<Vec<Change>> {
+        match self.inotify.read_events() {
+            Ok(events) => Ok(events
+                .into_iter()
+                .map(|event| Change { watch: event.wd, what: event.mask, name: event.name })
+                .collect()),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Watcher {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}

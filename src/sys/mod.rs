@@ -1,0 +1,15 @@
+//! The machine: one thin function per system deed, and every `unsafe`.
+//!
+//! Nothing here knows a service, a rule or a message. Descriptors are owned, and close-on-exec from birth.
+
+pub mod clock;
+pub mod fd;
+pub mod file;
+pub mod inotify;
+pub mod limit;
+pub mod poll;
+pub mod proc;
+pub mod process;
+pub mod signal;
+pub mod title;
+pub mod user;

@@ -1,0 +1,262 @@
+//! Processes: starting, watching, ending, and becoming another program.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::ptr;
+
+use crate::sys::fd;
+use crate::sys::signal::{InheritedMask, Signal};
+
+/// Arguments in the form that an exec takes, made once so that a start allocates nothing.
+#[derive(Debug)]
+pub struct Argv {
+    words: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl Argv {
+    /// The arguments, the program's name first. Errors: a NUL inside, no name at all.
+    pub fn new<I, S>(words: I) -> io::Result<Argv>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let words: Vec<CString> =
+            words.into_iter().map(|word| CString::new(word.as_ref().as_bytes())).collect::<Result<_, _>>()?;
+        if words.is_empty() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let pointers = words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
+        Ok(Argv { words, pointers })
+    }
+
+    fn program(&self) -> &CStr {
+        &self.words[0]
+    }
+}
+
+/// How a program is started.
+pub struct Spawn<'a> {
+    /// What to run, and as what. A name without a slash is searched in PATH.
+    pub argv: &'a Argv,
+    /// Another working directory.
+    pub directory: Option<Directory<'a>>,
+    /// Descriptor 0, or as inherited.
+    pub stdin: Option<BorrowedFd<'a>>,
+    /// Descriptor 1, or as inherited.
+    pub stdout: Option<BorrowedFd<'a>>,
+    /// Descriptor 2, or as inherited.
+    pub stderr: Option<BorrowedFd<'a>>,
+    /// Make it the leader of a session of its own.
+    pub session: bool,
+    /// The signal mask it starts with.
+    pub mask: InheritedMask,
+}
+
+/// A working directory, by name or by descriptor.
+#[derive(Clone, Copy)]
+pub enum Directory<'a> {
+    /// By name, relative to this process's own.
+    Path(&'a CStr),
+    /// Opened before.
+    Open(BorrowedFd<'a>),
+}
+
+/// What failed in a process that could not become the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Putting the descriptors in place.
+    Descriptors,
+    /// Changing the working directory.
+    Directory,
+    /// The exec itself.
+    Exec,
+}
+
+/// The exit code of a process that could not become the program. Source: runit, src/runsv.c.
+pub const EXIT_NOT_STARTED: i32 = 111;
+
+/// A process that this one started.
+#[derive(Debug)]
+pub struct Child {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl Spawn<'_> {
+    /// Starts the program.
+    ///
+    /// When the new process cannot become it, `explain` runs there with the step that failed, and the process ends
+    /// with [`EXIT_NOT_STARTED`]. Errors: no process or descriptor could be had; nothing was started.
+    pub fn start(&self, explain: impl FnOnce(Step, io::Error)) -> io::Result<Child> {
+        let mut pidfd: RawFd = -1;
+        let flags = libc::CLONE_PIDFD | libc::SIGCHLD;
+        // SAFETY: without CLONE_VM this is fork(2) that also stores a pidfd where the third argument points. This
+        // program has one thread, so the child may go on like any single process.
+        let pid = unsafe {
+            libc::syscall(
+                libc::SYS_clone,
+                flags,
+                ptr::null::<u8>(),
+                &raw mut pidfd,
+                ptr::null::<u8>(),
+                ptr::null::<u8>(),
+            )
+        };
+        match pid {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                let (step, error) = self.become_it();
+                explain(step, error);
+                // SAFETY: _exit ends this process without running anything of the parent's.
+                unsafe { libc::_exit(EXIT_NOT_STARTED) }
+            }
+            pid => {
+                let pid = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidData)?;
+                // SAFETY: the kernel has just made this descriptor (close-on-exec) and nobody else owns it.
+                let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+                Ok(Child { pid, pidfd })
+            }
+        }
+    }
+
+    /// In the child: returns only on failure.
+    fn become_it(&self) -> (Step, io::Error) {
+        if self.session {
+            // SAFETY: setsid takes nothing. A new child leads no group, so it cannot fail.
+            unsafe { libc::setsid() };
+        }
+        let wanted = [(self.stdin, 0), (self.stdout, 1), (self.stderr, 2)];
+        for (source, target) in wanted {
+            if let Some(source) = source
+                && let Err(error) = fd::copy_onto(source, target)
+            {
+                return (Step::Descriptors, error);
+            }
+        }
+        if let Some(directory) = self.directory
+            && let Err(error) = directory.enter()
+        {
+            return (Step::Directory, error);
+        }
+        for signal in [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGPIPE] {
+            default_action(signal);
+        }
+        if let Err(error) = self.mask.restore() {
+            return (Step::Exec, error);
+        }
+        (Step::Exec, exec(self.argv))
+    }
+}
+
+impl Directory<'_> {
+    fn enter(self) -> io::Result<()> {
+        // SAFETY: both calls take a valid string or an open descriptor and change only this process.
+        let result = unsafe {
+            match self {
+                Directory::Path(path) => libc::chdir(path.as_ptr()),
+                Directory::Open(fd) => libc::fchdir(std::os::fd::AsRawFd::as_raw_fd(&fd)),
+            }
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl Child {
+    /// Its process id, valid until [`Child::reap`] has given its end.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// How it ended, once it has.
+    pub fn reap(&self) -> io::Result<Option<ExitStatus>> {
+        Ok(reap(self.pid)?.map(|(_, status)| status))
+    }
+
+    /// Sends it a signal. Before it is reaped its pid cannot be another's.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        send(self.pid, signal)
+    }
+}
+
+impl AsFd for Child {
+    /// Readable once the process has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// Reaps child `pid`, or any child with -1, if one has ended: its pid and how.
+pub fn reap(pid: i32) -> io::Result<Option<(i32, ExitStatus)>> {
+    let mut status = 0;
+    loop {
+        // SAFETY: waitpid writes one int to a valid place.
+        match unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } {
+            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            -1 => return Err(io::Error::last_os_error()),
+            0 => return Ok(None),
+            pid => return Ok(Some((pid, ExitStatus::from_raw(status)))),
+        }
+    }
+}
+
+/// Sends `signal` to process `pid`, which must be a positive number.
+pub fn send(pid: i32, signal: Signal) -> io::Result<()> {
+    if pid <= 0 {
+        return Err(io::ErrorKind::InvalidInput.into()); // never a group, never everybody
+    }
+    // SAFETY: kill takes two numbers.
+    match unsafe { libc::kill(pid, signal as libc::c_int) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Sets what a signal does to its default.
+pub fn default_action(signal: Signal) {
+    // SAFETY: SIG_DFL installs no code. It fails only for numbers that are no signals.
+    unsafe { libc::signal(signal as libc::c_int, libc::SIG_DFL) };
+}
+
+/// Becomes another program with this one's environment; returns only when that failed.
+///
+/// A name without a slash is searched in PATH (`/bin:/usr/bin` without one).
+pub fn exec(argv: &Argv) -> io::Error {
+    // SAFETY: the strings and the null-terminated array live in `argv`.
+    unsafe { libc::execvp(argv.program().as_ptr(), argv.pointers.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Leads a new session. A process that leads its group first moves to its parent's, if it can.
+pub fn new_session() -> io::Result<()> {
+    // SAFETY: these calls take numbers and change only this process.
+    unsafe {
+        if libc::setsid() != -1 {
+            return Ok(());
+        }
+        if libc::getsid(0) == libc::getpid() {
+            return Ok(()); // it leads one already
+        }
+        libc::setpgid(0, libc::getpgid(libc::getppid()));
+        if libc::setsid() != -1 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+/// Makes orphaned descendants children of this process, so that none is lost.
+pub fn adopt_orphans() -> io::Result<()> {
+    // SAFETY: PR_SET_CHILD_SUBREAPER takes a number.
+    match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The id of this process.
+pub fn id() -> i32 {
+    nix::unistd::getpid().as_raw()
+}

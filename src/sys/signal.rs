@@ -1,0 +1,62 @@
+//! Signals: blocked and read from a descriptor, so that they are events like any other.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+pub use nix::sys::signal::Signal;
+
+/// The signals that this program takes as events.
+pub struct Signals {
+    fd: SignalFd,
+}
+
+/// The signal mask this program was started with, to be given back to the programs it starts.
+#[derive(Clone, Copy, Debug)]
+pub struct InheritedMask(SigSet);
+
+impl Signals {
+    /// Blocks `signals` and reports them through a descriptor; also gives the mask as it was before.
+    pub fn take(signals: &[Signal]) -> io::Result<(Signals, InheritedMask)> {
+        let set: SigSet = signals.iter().copied().collect();
+        let mut before = SigSet::empty();
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before))?;
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        // Programs that are started find these unblocked, also if whoever started us had blocked them.
+        signals.iter().for_each(|signal| before.remove(*signal));
+        Ok((Signals { fd }, InheritedMask(before)))
+    }
+
+    /// The next signal that arrived, if any.
+    pub fn next(&self) -> io::Result<Option<Signal>> {
+        match self.fd.read_signal() {
+            Ok(Some(info)) => Ok(Signal::try_from(i32::try_from(info.ssi_signo).unwrap_or(0)).ok()),
+            Ok(None) => Ok(None),
+            Err(Errno::EINTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl InheritedMask {
+    /// The mask of this process as it is now.
+    pub fn current() -> io::Result<InheritedMask> {
+        let mut mask = SigSet::empty();
+        sigprocmask(SigmaskHow::SIG_BLOCK, None, Some(&mut mask))?;
+        Ok(InheritedMask(mask))
+    }
+
+    /// Makes this the mask of the process, as before an exec.
+    pub fn restore(&self) -> io::Result<()> {
+        Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.0), None)?)
+    }
+}

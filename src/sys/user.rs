@@ -1,0 +1,95 @@
+//! Users and groups, through the C library's account database.
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::unistd::{Gid, Group, Uid, User};
+
+/// A user of the machine, as getpwnam(3) knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The login name.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Home directory.
+    pub home: PathBuf,
+    /// Login shell.
+    pub shell: PathBuf,
+}
+
+impl From<User> for Account {
+    fn from(user: User) -> Account {
+        Account { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), home: user.dir, shell: user.shell }
+    }
+}
+
+/// The user called `name`; `None` when the database says that there is none.
+pub fn account(name: &OsStr) -> io::Result<Option<Account>> {
+    let Some(name) = name.to_str() else { return Ok(None) };
+    found(User::from_name(name)).map(|user| user.map(Account::from))
+}
+
+/// The user with this id; `None` when the database says that there is none.
+pub fn account_of(uid: u32) -> io::Result<Option<Account>> {
+    found(User::from_uid(Uid::from_raw(uid))).map(|user| user.map(Account::from))
+}
+
+/// The id of the group called `name`; `None` when the database says that there is none.
+pub fn group(name: &OsStr) -> io::Result<Option<u32>> {
+    let Some(name) = name.to_str() else { return Ok(None) };
+    found(Group::from_name(name)).map(|group| group.map(|group| group.gid.as_raw()))
+}
+
+/// getpwnam(3): some of its back ends say "not found" through errno.
+fn found<T>(answer: nix::Result<Option<T>>) -> io::Result<Option<T>> {
+    match answer {
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+        other => Ok(other?),
+    }
+}
+
+/// Every group of the user called `name`, `gid` among them, as getgrouplist(3).
+pub fn groups_of(name: &OsStr, gid: u32) -> io::Result<Vec<u32>> {
+    let name = CString::new(name.as_bytes())?;
+    let groups = nix::unistd::getgrouplist(&name, Gid::from_raw(gid))?;
+    Ok(groups.into_iter().map(Gid::as_raw).collect())
+}
+
+/// Sets the supplementary groups.
+pub fn set_groups(groups: &[u32]) -> io::Result<()> {
+    let groups: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    Ok(nix::unistd::setgroups(&groups)?)
+}
+
+/// Sets the real, effective and saved group id.
+pub fn set_gid(gid: u32) -> io::Result<()> {
+    let gid = Gid::from_raw(gid);
+    Ok(nix::unistd::setresgid(gid, gid, gid)?)
+}
+
+/// Sets the real, effective and saved user id.
+pub fn set_uid(uid: u32) -> io::Result<()> {
+    let uid = Uid::from_raw(uid);
+    Ok(nix::unistd::setresuid(uid, uid, uid)?)
+}
+
+/// The real user id of this process.
+pub fn uid() -> u32 {
+    nix::unistd::getuid().as_raw()
+}
+
+/// The effective user id of this process.
+pub fn effective_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+/// The effective group id of this process.
+pub fn effective_gid() -> u32 {
+    nix::unistd::getegid().as_raw()
+}
