@@ -1,1 +1,220 @@
-//! pair
+//! A service and its log service together: who ends first, and when the supervisor is done.
+
+use std::time::{Duration, Instant};
+
+use super::control::Control;
+use super::service::{Actions, Event, Role, Service};
+use super::status::Want;
+
+/// How long to wait before trying again to make a log pipe.
+const PIPE_RETRY: Duration = Duration::from_secs(1);
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The service itself.
+    Main,
+    /// Its log service.
+    Log,
+}
+
+/// Where the pair is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not on it.
+    Serving,
+    /// The service is gone for good, and the log service reads what is left.
+    Draining,
+    /// The service is wanted again after all, and needs a new pipe at this moment.
+    Reopening(Instant),
+}
+
+/// What happens to both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joint {
+    /// Close the supervisor's writing end of the log pipe, so that the log service sees the end.
+    CloseInput,
+    /// Make a new log pipe; answer with [`Pair::reopened`].
+    ReopenInput,
+    /// The supervisor is done.
+    Quit,
+}
+
+/// A service with its log service, if it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    main: Service,
+    log: Option<Service>,
+    phase: Phase,
+}
+
+impl Pair {
+    /// A pair before its first start.
+    pub fn new(main_normally_up: bool, log_normally_up: Option<bool>) -> Pair {
+        Pair {
+            main: Service::new(Role::Main, main_normally_up),
+            log: log_normally_up.map(|up| Service::new(Role::Log, up)),
+            phase: Phase::Serving,
+        }
+    }
+
+    /// One of the two.
+    pub fn get(&self, who: Who) -> Option<&Service> {
+        match who {
+            Who::Main => Some(&self.main),
+            Who::Log => self.log.as_ref(),
+        }
+    }
+
+    /// The pair after `event` happened to `who`, and what to do for `who`.
+    pub fn step(mut self, who: Who, event: Event, now: Instant) -> (Pair, Actions) {
+        let (service, actions) = match (who, self.log) {
+            (Who::Main, _) => self.main.step(event, now),
+            (Who::Log, Some(log)) => log.step(event, now),
+            (Who::Log, None) => return (self, Actions::none()),
+        };
+        match who {
+            Who::Main => self.main = service,
+            Who::Log => self.log = Some(service),
+        }
+        (self, actions)
+    }
+
+    /// What is due for both together; ask after every step, until there is nothing.
+    pub fn settle(mut self, now: Instant) -> (Pair, Option<Joint>) {
+        let main_is_gone = self.main.want() == Want::Exit && self.main.is_settled_down();
+        let log_is_gone = self.log.is_none_or(|log| log.is_settled_down());
+        let joint = match self.phase {
+            Phase::Serving if main_is_gone && self.log.is_none() => Some(Joint::Quit),
+            Phase::Serving if main_is_gone => {
+                self.phase = Phase::Draining;
+                self.main.hold(true);
+                Some(Joint::CloseInput)
+            }
+            Phase::Draining if log_is_gone && main_is_gone => Some(Joint::Quit),
+            Phase::Draining if log_is_gone => {
+                self.phase = Phase::Reopening(now + PIPE_RETRY);
+                Some(Joint::ReopenInput)
+            }
+            Phase::Reopening(at) if at <= now => {
+                self.phase = Phase::Reopening(now + PIPE_RETRY);
+                Some(Joint::ReopenInput)
+            }
+            Phase::Serving | Phase::Draining | Phase::Reopening(_) => None,
+        };
+        (self, joint)
+    }
+
+    /// There is a new log pipe: both go on. The caller ticks both.
+    pub fn reopened(self) -> Pair {
+        let mut main = self.main;
+        main.hold(false);
+        Pair { main, log: self.log.map(Service::renewed), phase: Phase::Serving }
+    }
+
+    /// When both must be ticked next.
+    pub fn deadline(&self) -> Option<Instant> {
+        let reopening = match self.phase {
+            Phase::Reopening(at) => Some(at),
+            Phase::Serving | Phase::Draining => None,
+        };
+        let log = self.log.and_then(|log| log.deadline());
+        reopening.into_iter().chain(self.main.deadline()).chain(log).min()
+    }
+}
+
+/// The event of a control byte, if the byte means anything.
+pub fn control_event(byte: u8) -> Option<Event> {
+    Control::from_byte(byte).map(Event::Control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::service::{Action, Death, Hooked};
+
+    /// Steps `pair` and answers every hook with "there is none".
+    fn step(pair: Pair, who: Who, event: Event, now: Instant) -> (Pair, Vec<Action>) {
+        let (mut pair, actions) = pair.step(who, event, now);
+        let mut done = Vec::new();
+        for action in actions {
+            done.push(action);
+            if let Action::Hook(_) = action {
+                let (next, more) = step(pair, who, Event::HookEnded(Hooked::Absent), now);
+                pair = next;
+                done.extend(more);
+            }
+        }
+        (pair, done)
+    }
+
+    fn died(pair: Pair, who: Who, now: Instant) -> Pair {
+        step(pair, who, Event::Died { death: Death::Exited(0), has_finish: false }, now).0
+    }
+
+    fn running(now: Instant) -> Pair {
+        let pair = Pair::new(true, Some(true));
+        step(step(pair, Who::Log, Event::Tick, now).0, Who::Main, Event::Tick, now).0
+    }
+
+    #[test]
+    fn exit_stops_the_service_then_the_log_then_the_supervisor() {
+        let now = Instant::now();
+        let (pair, _) = step(running(now), Who::Main, Event::Control(Control::Exit), now);
+        let (pair, joint) = pair.settle(now);
+        assert_eq!(joint, None, "the service still runs");
+        let (pair, joint) = died(pair, Who::Main, now).settle(now);
+        assert_eq!(joint, Some(Joint::CloseInput));
+        let (pair, _) = step(pair, Who::Log, Event::InputEnded, now);
+        assert_eq!(pair.settle(now).1, None, "the log service still reads");
+        assert_eq!(died(pair, Who::Log, now).settle(now).1, Some(Joint::Quit));
+    }
+
+    #[test]
+    fn up_while_the_log_service_drains_brings_both_back_with_a_new_pipe() {
+        let now = Instant::now();
+        let (pair, _) = step(running(now), Who::Main, Event::Control(Control::Exit), now);
+        let (pair, _) = died(pair, Who::Main, now).settle(now);
+        let (pair, _) = step(pair, Who::Log, Event::InputEnded, now);
+        let later = now + Duration::from_secs(5);
+        let (pair, actions) = step(pair, Who::Main, Event::Control(Control::Up), later);
+        assert!(!actions.contains(&Action::Start), "there is no pipe to write to");
+        let (pair, joint) = died(pair, Who::Log, later).settle(later);
+        assert_eq!(joint, Some(Joint::ReopenInput));
+        let pair = pair.reopened();
+        let (pair, log) = step(pair, Who::Log, Event::Tick, later);
+        let (_, main) = step(pair, Who::Main, Event::Tick, later);
+        assert!(log.contains(&Action::Start) && main.contains(&Action::Start));
+    }
+
+    #[test]
+    fn a_failing_log_service_is_given_a_few_more_chances_to_read_what_is_left() {
+        let mut now = Instant::now();
+        let (pair, _) = step(running(now), Who::Main, Event::Control(Control::Exit), now);
+        let (pair, _) = died(pair, Who::Main, now).settle(now);
+        let (mut pair, _) = step(pair, Who::Log, Event::InputEnded, now);
+        let mut starts = 0;
+        for _ in 0..20 {
+            if pair.settle(now).1 == Some(Joint::Quit) {
+                break;
+            }
+            let crash = Event::Died { death: Death::Killed { signal: 11, core: false }, has_finish: false };
+            pair = step(pair, Who::Log, crash, now).0;
+            now += Duration::from_secs(1);
+            let (next, actions) = step(pair, Who::Log, Event::Tick, now);
+            starts += actions.iter().filter(|action| **action == Action::Start).count();
+            pair = next;
+        }
+        assert_eq!((starts, pair.settle(now).1), (2, Some(Joint::Quit)));
+    }
+
+    #[test]
+    fn a_log_service_that_is_down_on_purpose_does_not_hold_the_exit() {
+        let now = Instant::now();
+        let pair = step(Pair::new(true, Some(false)), Who::Main, Event::Tick, now).0;
+        let (pair, _) = step(pair, Who::Main, Event::Control(Control::Exit), now);
+        let (pair, joint) = died(pair, Who::Main, now).settle(now);
+        assert_eq!(joint, Some(Joint::CloseInput));
+        assert_eq!(step(pair, Who::Log, Event::InputEnded, now).0.settle(now).1, Some(Joint::Quit));
+    }
+}

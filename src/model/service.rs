@@ -1,1 +1,888 @@
-//! service
+//! One supervised process: what runs, what is wanted, and what to do about each event.
+//!
+//! The main service and its log service are two values of one type. [`Service::step`] is total: it answers every
+//! event in every state, neither allocates nor panics, and asks for at most [`Actions::CAPACITY`] deeds. A deed that
+//! can fail, or whose answer comes later, comes back as an event.
+
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use super::control::{Control, Sig};
+use super::respawn::{self, Respawn};
+use super::status::{self, Want};
+
+/// How long a hook may take. One that takes longer is killed, and what it stood in for happens.
+pub const HOOK_DEADLINE: Duration = Duration::from_secs(60);
+/// How often a log service that fails is started again to read what is left after its service ended for good.
+pub const DRAIN_TRIES: u8 = 3;
+/// How many commands may wait behind a hook. More stay in the control FIFO, in order.
+const PENDING: usize = 16;
+
+/// Which of the two it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `./run`, which may have hooks in `control/` and a `./finish`.
+    Main,
+    /// `./log/run`, which has neither and cannot be told to exit.
+    Log,
+}
+
+/// What runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing. Not to be started before `not_before`, which a command brings forward to `at_earliest`; `once` when
+    /// one start was asked for.
+    Down { not_before: Option<Instant>, at_earliest: Option<Instant>, once: bool },
+    /// The hook `control/u`, before a start.
+    Starting { once: bool },
+    /// `run`, since `started`.
+    Run { started: Instant },
+    /// `finish`, for a `run` that was started at `started`; with `retry_at` it could not be started yet.
+    Finish { started: Instant, death: Death, retry_at: Option<Instant> },
+}
+
+impl State {
+    const READY: State = State::Down { not_before: None, at_earliest: None, once: false };
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// With an exit code.
+    Exited(u8),
+    /// From a signal.
+    Killed {
+        /// Its number.
+        signal: u8,
+        /// A core was dumped.
+        core: bool,
+    },
+}
+
+/// What a hook said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hooked {
+    /// There is no such hook.
+    Absent,
+    /// It exited with 0: what it stands in for must not happen.
+    Done,
+    /// It exited otherwise, was killed or could not be started.
+    Refused,
+}
+
+/// What happens to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A control byte came.
+    Control(Control),
+    /// The process of [`Action::Start`] or [`Action::StartFinish`] could not be made.
+    NotStarted,
+    /// The process of `run` or `finish` ended.
+    Died {
+        /// How.
+        death: Death,
+        /// There is a `finish` to run now.
+        has_finish: bool,
+    },
+    /// The answer to [`Action::Hook`].
+    HookEnded(Hooked),
+    /// Nobody will write into the log service's standard input any more.
+    InputEnded,
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// What to do for a service, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start `run`; answer with [`Event::NotStarted`] if that fails.
+    Start,
+    /// Start `finish` with this death as its arguments; answer with [`Event::NotStarted`] if that fails.
+    StartFinish(Death),
+    /// Send a signal to the process.
+    Kill(Sig),
+    /// Run the hook `control/X` if there is one; answer with [`Event::HookEnded`].
+    Hook(Control),
+    /// Kill the hook that runs.
+    KillHook,
+    /// The time of the last change is now.
+    Stamp,
+    /// Write the records.
+    Publish,
+    /// Say that the pause before the next start grows: young deaths in a row, and the pause.
+    SayPause(u8, Duration),
+}
+
+/// A few actions, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actions {
+    list: [Option<Action>; Actions::CAPACITY],
+}
+
+/// What waits for a hook, or for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    /// Start `run`; the hook is `control/u`.
+    Start,
+    /// TERM, then what belongs to the `want` of the command; the hook is `control/t`.
+    Stop { want: Want },
+    /// Any other signal, or its hook.
+    Signal(Control),
+    /// `control/d` or `control/x`, after a stop: its result means nothing.
+    Afterwards(Control),
+}
+
+/// A hook that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hook {
+    deed: Deed,
+    /// The process it was meant for still runs.
+    live: bool,
+    /// When it will have taken too long; `None` once it was killed.
+    deadline: Option<Instant>,
+}
+
+/// A service, as a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    role: Role,
+    state: State,
+    want: Want,
+    paused: bool,
+    got_term: bool,
+    respawn: Respawn,
+    held: bool,
+    drain_tries: u8,
+    hook: Option<Hook>,
+    pending: [Option<Deed>; PENDING],
+}
+
+impl Service {
+    /// A service before its first start. With `normally_up` false (there is a `down` file) it waits for a command.
+    pub fn new(role: Role, normally_up: bool) -> Service {
+        Service {
+            role,
+            state: State::READY,
+            want: if normally_up { Want::Up } else { Want::Down },
+            paused: false,
+            got_term: false,
+            respawn: Respawn::default(),
+            held: false,
+            drain_tries: 0,
+            hook: None,
+            pending: [None; PENDING],
+        }
+    }
+
+    /// The service after `event`, and what to do about it, in order.
+    ///
+    /// Total: an event that does not apply changes nothing and asks for nothing.
+    pub fn step(mut self, event: Event, now: Instant) -> (Service, Actions) {
+        let mut actions = Actions::none();
+        match event {
+            Event::Control(control) => self.obey(control, &mut actions),
+            Event::NotStarted => self.not_started(now, &mut actions),
+            Event::Died { death, has_finish } => self.died(death, has_finish, now, &mut actions),
+            Event::HookEnded(outcome) => self.hook_ended(outcome, now, &mut actions),
+            Event::InputEnded => self.input_ended(&mut actions),
+            Event::Tick => self.tick(now, &mut actions),
+        }
+        self.go_on(now, &mut actions);
+        (self, actions)
+    }
+
+    /// When [`Event::Tick`] is due next.
+    pub fn deadline(&self) -> Option<Instant> {
+        let start = match self.state {
+            State::Down { not_before, .. } if self.wants_start() && !self.held => not_before,
+            State::Finish { retry_at, .. } => retry_at,
+            _ => None,
+        };
+        let hook = self.hook.and_then(|hook| hook.deadline);
+        start.into_iter().chain(hook).min()
+    }
+
+    /// Whether another command can be taken now. If not, it must stay where it is.
+    pub fn takes_commands(&self) -> bool {
+        self.pending[PENDING - 1].is_none()
+    }
+
+    /// What is wanted of it.
+    pub fn want(&self) -> Want {
+        self.want
+    }
+
+    /// Whether nothing of it runs, no hook either, and nothing is about to be started.
+    pub fn is_settled_down(&self) -> bool {
+        matches!(self.state, State::Down { .. }) && self.hook.is_none() && !self.wants_start()
+    }
+
+    /// Whether nothing may be started for now.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// What it is like after its input was replaced: an ended log service is wanted again.
+    pub fn renewed(self) -> Service {
+        Service { want: if self.want == Want::Exit { Want::Up } else { self.want }, drain_tries: 0, ..self }
+    }
+
+    /// The record of it, given what the loop knows.
+    pub fn record(&self, since: super::tai::Label, pid: i32) -> status::Status {
+        let state = match self.state {
+            State::Down { .. } | State::Starting { .. } => status::State::Down,
+            State::Run { .. } => status::State::Run,
+            State::Finish { .. } => status::State::Finish,
+        };
+        status::Status { since, pid, paused: self.paused, want: self.want, got_term: self.got_term, state }
+    }
+
+    fn obey(&mut self, control: Control, actions: &mut Actions) {
+        match control {
+            Control::Exit if self.role == Role::Log => {}
+            Control::Up => self.change_want(Want::Up, false, actions),
+            Control::Once => self.change_want(Want::Down, true, actions),
+            Control::Down | Control::Exit => {
+                let want = if control == Control::Down { Want::Down } else { Want::Exit };
+                self.change_want(want, false, actions);
+                self.later(Deed::Stop { want });
+            }
+            Control::Term => self.later(Deed::Stop { want: self.want }),
+            Control::Kill => self.kill(actions),
+            Control::Pause | Control::Continue if !self.runs() => {
+                self.paused = control == Control::Pause;
+                actions.push(Action::Publish);
+            }
+            other => self.later(Deed::Signal(other)),
+        }
+    }
+
+    /// A command resets the growing pause: what is left of it is at most the original's.
+    fn change_want(&mut self, want: Want, run_once: bool, actions: &mut Actions) {
+        if self.role == Role::Log && self.want == Want::Exit {
+            return; // its input has ended: it is on its way out
+        }
+        self.want = want;
+        match &mut self.state {
+            State::Down { not_before, at_earliest, once } => {
+                *once = run_once;
+                *not_before = *at_earliest;
+            }
+            State::Starting { once } => *once = run_once,
+            State::Run { .. } | State::Finish { .. } => {}
+        }
+        self.respawn = Respawn::default();
+        actions.push(Action::Publish);
+    }
+
+    /// `k` does not wait for a hook: it ends it. It also ends a `finish`.
+    fn kill(&mut self, actions: &mut Actions) {
+        match self.state {
+            State::Run { .. } => {
+                self.kill_hook_if(|_| true, actions);
+                self.later(Deed::Signal(Control::Kill));
+            }
+            State::Finish { retry_at: None, .. } => actions.push(Action::Kill(Sig::Kill)),
+            State::Finish { .. } | State::Down { .. } | State::Starting { .. } => {}
+        }
+    }
+
+    /// Kills the hook that runs, once, if its deadline is such.
+    fn kill_hook_if(&mut self, is_such: impl FnOnce(Instant) -> bool, actions: &mut Actions) {
+        if let Some(hook) = &mut self.hook
+            && hook.deadline.is_some_and(is_such)
+        {
+            hook.deadline = None;
+            actions.push(Action::KillHook);
+        }
+    }
+
+    /// Queues a deed for the running process. The caller asked [`Service::takes_commands`] before.
+    fn later(&mut self, deed: Deed) {
+        if self.runs()
+            && let Some(free) = self.pending.iter_mut().find(|place| place.is_none())
+        {
+            *free = Some(deed);
+        }
+    }
+
+    fn runs(&self) -> bool {
+        matches!(self.state, State::Run { .. })
+    }
+
+    fn wants_start(&self) -> bool {
+        match self.state {
+            State::Down { once, .. } | State::Starting { once } => {
+                once || self.want == Want::Up || (self.want == Want::Exit && self.drain_tries > 0)
+            }
+            State::Run { .. } | State::Finish { .. } => false,
+        }
+    }
+
+    fn not_started(&mut self, now: Instant, actions: &mut Actions) {
+        match self.state {
+            State::Run { .. } => {
+                self.drain_tries = self.drain_tries.saturating_sub(1);
+                self.go_down(now, now, actions);
+            }
+            State::Finish { started, death, .. } => {
+                let (respawn, pause) = self.respawn.died_after(Duration::ZERO);
+                self.respawn = respawn;
+                self.state = State::Finish { started, death, retry_at: Some(now + pause) };
+                actions.push(Action::Publish);
+            }
+            State::Down { .. } | State::Starting { .. } => {}
+        }
+    }
+
+    fn died(&mut self, death: Death, has_finish: bool, now: Instant, actions: &mut Actions) {
+        match self.state {
+            State::Run { started } => {
+                self.got_term = false;
+                self.forget_deeds();
+                self.drain_tries = match death {
+                    Death::Exited(0) => 0,
+                    _ => self.drain_tries.saturating_sub(1),
+                };
+                if has_finish && self.role == Role::Main {
+                    self.state = State::Finish { started, death, retry_at: None };
+                    self.paused = false;
+                    actions.push(Action::StartFinish(death));
+                    actions.push(Action::Publish);
+                } else {
+                    self.go_down(started, now, actions);
+                }
+            }
+            State::Finish { started, .. } => self.go_down(started, now, actions),
+            State::Down { .. } | State::Starting { .. } => {}
+        }
+    }
+
+    /// The process that commands were meant for is gone; a next one must not get them.
+    fn forget_deeds(&mut self) {
+        if let Some(hook) = &mut self.hook {
+            hook.live = false;
+        }
+        for deed in self.pending.iter_mut().filter_map(Option::take) {
+            if let Deed::Signal(control @ (Control::Pause | Control::Continue)) = deed {
+                self.paused = control == Control::Pause;
+            }
+        }
+    }
+
+    fn go_down(&mut self, started: Instant, now: Instant, actions: &mut Actions) {
+        let (respawn, pause) = self.respawn.died_after(now.saturating_duration_since(started));
+        self.respawn = respawn;
+        self.got_term = false;
+        self.state = if pause.is_zero() {
+            State::READY
+        } else {
+            State::Down { not_before: Some(now + pause), at_earliest: Some(now + respawn::PAUSE), once: false }
+        };
+        actions.push(Action::Stamp);
+        actions.push(Action::Publish);
+        if respawn.is_growing() && self.wants_start() {
+            actions.push(Action::SayPause(respawn.young_deaths(), pause));
+        }
+    }
+
+    fn hook_ended(&mut self, outcome: Hooked, now: Instant, actions: &mut Actions) {
+        let Some(hook) = self.hook.take() else { return };
+        let live = hook.live && self.runs();
+        let suppressed = outcome == Hooked::Done;
+        match hook.deed {
+            Deed::Start => self.start_now(now, actions),
+            Deed::Stop { want } => self.stop(want, live && !suppressed, live, now, actions),
+            Deed::Signal(control) => self.signal(control, live && !suppressed, actions),
+            Deed::Afterwards(_) => {}
+        }
+    }
+
+    fn start_now(&mut self, now: Instant, actions: &mut Actions) {
+        let State::Starting { .. } = self.state else { return };
+        if self.wants_start() && !self.held {
+            self.paused = false;
+            self.got_term = false;
+            self.state = State::Run { started: now };
+            actions.push(Action::Start);
+            actions.push(Action::Stamp);
+            actions.push(Action::Publish);
+        } else {
+            self.state = State::READY;
+        }
+    }
+
+    /// TERM unless a hook stood in for it; CONT and the second hook when it is not to come back.
+    fn stop(&mut self, want: Want, term: bool, live: bool, now: Instant, actions: &mut Actions) {
+        if term {
+            self.got_term = true;
+            actions.push(Action::Kill(Sig::Term));
+            actions.push(Action::Publish);
+        }
+        let afterwards = match want {
+            Want::Up => return,
+            Want::Down => Control::Down,
+            Want::Exit => Control::Exit,
+        };
+        if live {
+            actions.push(Action::Kill(Sig::Cont));
+        }
+        if self.role == Role::Main {
+            self.run_hook(Deed::Afterwards(afterwards), now, actions);
+        }
+    }
+
+    fn signal(&mut self, control: Control, send: bool, actions: &mut Actions) {
+        if send && let Some(signal) = control.signal() {
+            actions.push(Action::Kill(signal));
+        }
+        if matches!(control, Control::Pause | Control::Continue) {
+            self.paused = control == Control::Pause;
+            actions.push(Action::Publish);
+        }
+    }
+
+    fn input_ended(&mut self, actions: &mut Actions) {
+        if self.role == Role::Log && self.want == Want::Up {
+            self.drain_tries = DRAIN_TRIES;
+            self.want = Want::Exit;
+            actions.push(Action::Publish);
+        }
+    }
+
+    fn tick(&mut self, now: Instant, actions: &mut Actions) {
+        self.kill_hook_if(|deadline| deadline <= now, actions);
+        if let State::Finish { started, death, retry_at: Some(retry_at) } = self.state
+            && retry_at <= now
+        {
+            self.state = State::Finish { started, death, retry_at: None };
+            actions.push(Action::StartFinish(death));
+            actions.push(Action::Publish);
+        }
+    }
+
+    /// Takes up what waits: the next command, or a start that is due.
+    fn go_on(&mut self, now: Instant, actions: &mut Actions) {
+        while self.hook.is_none()
+            && let Some(deed) = self.pending[0].take()
+        {
+            self.pending.rotate_left(1);
+            match (self.role, deed) {
+                (Role::Main, deed) => self.run_hook(deed, now, actions),
+                (Role::Log, Deed::Stop { want }) => self.stop(want, true, true, now, actions),
+                (Role::Log, Deed::Signal(control)) => self.signal(control, true, actions),
+                (Role::Log, Deed::Start | Deed::Afterwards(_)) => {}
+            }
+        }
+        if let State::Down { not_before, once, .. } = self.state
+            && self.wants_start()
+            && !self.held
+            && self.hook.is_none()
+            && not_before.is_none_or(|not_before| not_before <= now)
+        {
+            self.state = State::Starting { once };
+            match self.role {
+                Role::Main => self.run_hook(Deed::Start, now, actions),
+                Role::Log => self.start_now(now, actions),
+            }
+        }
+    }
+
+    fn run_hook(&mut self, deed: Deed, now: Instant, actions: &mut Actions) {
+        self.hook = Some(Hook { deed, live: true, deadline: Some(now + HOOK_DEADLINE) });
+        actions.push(Action::Hook(match deed {
+            Deed::Start => Control::Up,
+            Deed::Stop { .. } => Control::Term,
+            Deed::Signal(control) | Deed::Afterwards(control) => control,
+        }));
+    }
+}
+
+impl Actions {
+    /// So many at most. The exhaustive test below sees every step stay within it.
+    pub const CAPACITY: usize = 8;
+
+    /// Nothing to do.
+    pub fn none() -> Actions {
+        Actions { list: [None; Actions::CAPACITY] }
+    }
+
+    fn push(&mut self, action: Action) {
+        if let Some(free) = self.list.iter_mut().find(|place| place.is_none()) {
+            *free = Some(action);
+        }
+    }
+}
+
+impl IntoIterator for Actions {
+    type Item = Action;
+    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<Action>, { Actions::CAPACITY }>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter().flatten()
+    }
+}
+
+impl Death {
+    /// Reads a wait status.
+    pub fn of(status: ExitStatus) -> Death {
+        use std::os::unix::process::ExitStatusExt as _;
+        match status.signal() {
+            Some(signal) => {
+                Death::Killed { signal: u8::try_from(signal).unwrap_or(u8::MAX), core: status.core_dumped() }
+            }
+            None => Death::Exited(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)),
+        }
+    }
+
+    /// The two arguments of `finish`: the exit code or -1, and the low byte of the wait status.
+    ///
+    /// Source: runit 2.3.0, `startservice` in src/runsv.c.
+    pub fn finish_arguments(self) -> (String, String) {
+        match self {
+            Death::Exited(code) => (code.to_string(), "0".to_owned()),
+            Death::Killed { signal, core } => {
+                ("-1".to_owned(), (u32::from(signal) + if core { 128 } else { 0 }).to_string())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A service with a process and hooks made of flags: carries out actions as the loop would, and sees that
+    /// nothing is ever started twice.
+    #[derive(Clone, Copy)]
+    struct World {
+        service: Service,
+        now: Instant,
+        process: bool,
+        hook: bool,
+        /// Hooks take their time instead of being absent.
+        slow_hooks: bool,
+        starts: u8,
+        terms: u8,
+    }
+
+    impl World {
+        fn new(role: Role, up: bool) -> World {
+            let service = Service::new(role, up);
+            World { service, now: Instant::now(), process: false, hook: false, slow_hooks: false, starts: 0, terms: 0 }
+        }
+
+        fn give(&mut self, event: Event) -> Vec<Action> {
+            let (service, actions) = self.service.step(event, self.now);
+            self.service = service;
+            let actions: Vec<Action> = actions.into_iter().collect();
+            assert!(actions.len() < Actions::CAPACITY, "{event:?} asks for too much: {actions:?}");
+            let mut all = Vec::new();
+            for action in actions {
+                all.push(action);
+                all.extend(self.carry_out(action));
+            }
+            all
+        }
+
+        fn carry_out(&mut self, action: Action) -> Vec<Action> {
+            match action {
+                Action::Start | Action::StartFinish(_) => {
+                    assert!(!self.process, "a second process");
+                    self.process = true;
+                    self.starts = self.starts.saturating_add(1);
+                }
+                Action::Kill(signal) => {
+                    assert!(self.process, "a signal for nobody");
+                    self.terms += u8::from(signal == Sig::Term);
+                }
+                Action::Hook(_) => {
+                    assert!(!self.hook, "two hooks at a time");
+                    self.hook = true;
+                    if !self.slow_hooks {
+                        return self.end_hook(Hooked::Absent);
+                    }
+                }
+                Action::KillHook => assert!(self.hook, "no hook to kill"),
+                Action::Stamp | Action::Publish | Action::SayPause(..) => {}
+            }
+            Vec::new()
+        }
+
+        fn end_hook(&mut self, outcome: Hooked) -> Vec<Action> {
+            self.hook = false;
+            self.give(Event::HookEnded(outcome))
+        }
+
+        fn dies(&mut self, death: Death, has_finish: bool) -> Vec<Action> {
+            assert!(self.process);
+            self.process = false;
+            self.give(Event::Died { death, has_finish })
+        }
+
+        fn after(&mut self, pause: Duration) -> Vec<Action> {
+            self.now += pause;
+            self.give(Event::Tick)
+        }
+
+        fn control(&mut self, byte: u8) -> Vec<Action> {
+            self.give(Event::Control(Control::from_byte(byte).unwrap()))
+        }
+
+        fn state(&self) -> status::State {
+            self.service.record(super::super::tai::Label::of(Duration::ZERO), 0).state
+        }
+    }
+
+    fn running() -> World {
+        let mut world = World::new(Role::Main, true);
+        world.give(Event::Tick);
+        assert!(world.process);
+        world
+    }
+
+    const OK: Death = Death::Exited(0);
+
+    #[test]
+    fn a_service_that_dies_young_is_started_again_after_a_second() {
+        let mut world = running();
+        assert_eq!(world.dies(OK, false), [Action::Stamp, Action::Publish]);
+        assert_eq!(world.after(SECOND - Duration::from_millis(1)), []);
+        assert_eq!(world.service.deadline(), Some(world.now + Duration::from_millis(1)));
+        assert!(world.after(Duration::from_millis(1)).contains(&Action::Start));
+    }
+
+    #[test]
+    fn a_service_that_dies_old_is_started_again_at_once() {
+        let mut world = running();
+        world.now += SECOND;
+        assert!(world.dies(OK, false).contains(&Action::Start));
+    }
+
+    #[test]
+    fn after_five_young_deaths_the_pause_grows_and_a_command_ends_it() {
+        let mut world = running();
+        for _ in 0..5 {
+            world.dies(OK, false);
+            assert!(world.after(SECOND).contains(&Action::Start));
+        }
+        assert_eq!(world.dies(OK, false).last(), Some(&Action::SayPause(6, 2 * SECOND)));
+        world.after(SECOND);
+        assert!(!world.process);
+        assert!(world.control(b'u').contains(&Action::Start));
+        world.dies(OK, false);
+        assert!(world.after(SECOND).contains(&Action::Start), "the count began again");
+    }
+
+    #[test]
+    fn finish_runs_at_once_and_its_end_counts_from_the_start_of_run() {
+        let mut world = running();
+        world.now += SECOND / 2;
+        let death = Death::Killed { signal: 9, core: false };
+        assert_eq!(world.dies(death, true), [Action::StartFinish(death), Action::Publish]);
+        assert_eq!(world.state(), status::State::Finish);
+        world.now += SECOND / 2;
+        assert!(world.dies(OK, true).contains(&Action::Start), "together they lived a second");
+    }
+
+    #[test]
+    fn down_sends_term_and_cont_and_leaves_it_down() {
+        let mut world = running();
+        let deeds = world.control(b'd');
+        let kills: Vec<_> = deeds.iter().filter(|deed| matches!(deed, Action::Kill(_) | Action::Hook(_))).collect();
+        assert_eq!(
+            kills,
+            [
+                &Action::Hook(Control::Term),
+                &Action::Kill(Sig::Term),
+                &Action::Kill(Sig::Cont),
+                &Action::Hook(Control::Down)
+            ]
+        );
+        world.now += 5 * SECOND;
+        world.dies(OK, false);
+        assert!(!world.process && world.service.is_settled_down());
+    }
+
+    #[test]
+    fn once_runs_it_once_also_out_of_a_pause() {
+        let mut world = running();
+        world.dies(OK, false);
+        world.control(b'o');
+        assert!(!world.process, "the second is not over");
+        assert!(world.after(SECOND).contains(&Action::Start));
+        world.now += 5 * SECOND;
+        world.dies(OK, false);
+        assert!(world.service.is_settled_down());
+    }
+
+    #[test]
+    fn kill_is_a_signal_and_not_a_change_of_state() {
+        let mut world = running();
+        assert!(world.control(b'k').contains(&Action::Kill(Sig::Kill)));
+        assert_eq!(world.state(), status::State::Run);
+        world.dies(Death::Killed { signal: 9, core: false }, true);
+        assert!(world.control(b'k').contains(&Action::Kill(Sig::Kill)), "finish is ended, not started again");
+        assert_eq!(world.state(), status::State::Finish);
+    }
+
+    #[test]
+    fn a_hook_that_exits_with_0_stands_in_for_the_signal_but_not_for_cont() {
+        let mut world = running();
+        world.slow_hooks = true;
+        world.control(b'd');
+        let deeds = world.end_hook(Hooked::Done);
+        assert_eq!(deeds, [Action::Kill(Sig::Cont), Action::Hook(Control::Down)]);
+        assert_eq!(world.terms, 0);
+    }
+
+    #[test]
+    fn a_hanging_hook_delays_what_needs_it_and_nothing_else() {
+        let mut world = running();
+        world.slow_hooks = true;
+        world.control(b't');
+        world.control(b'd');
+        assert_eq!(world.service.want(), Want::Down, "what is wanted changes at once");
+        assert!(world.service.deadline().is_some());
+        assert_eq!(world.after(HOOK_DEADLINE), [Action::KillHook]);
+        assert_eq!(world.after(HOOK_DEADLINE), [], "killed once");
+        let deeds = world.end_hook(Hooked::Refused);
+        assert!(deeds.contains(&Action::Kill(Sig::Term)) && deeds.contains(&Action::Hook(Control::Term)));
+    }
+
+    #[test]
+    fn kill_ends_the_hook_in_its_way() {
+        let mut world = running();
+        world.slow_hooks = true;
+        world.control(b't');
+        assert_eq!(world.control(b'k'), [Action::KillHook]);
+        world.slow_hooks = false;
+        assert!(world.end_hook(Hooked::Refused).contains(&Action::Kill(Sig::Kill)));
+    }
+
+    #[test]
+    fn a_command_for_a_process_that_died_is_not_given_to_the_next() {
+        let mut world = running();
+        world.now += 5 * SECOND;
+        world.slow_hooks = true;
+        world.control(b't');
+        world.control(b'h');
+        world.dies(OK, false);
+        world.slow_hooks = false;
+        let deeds = world.end_hook(Hooked::Refused);
+        assert!(deeds.contains(&Action::Start));
+        assert!(!deeds.iter().any(|deed| matches!(deed, Action::Kill(_))));
+    }
+
+    #[test]
+    fn paused_is_kept_until_cont_or_the_next_start() {
+        let mut world = running();
+        world.control(b'p');
+        let paused = |world: &World| world.service.record(super::super::tai::Label::of(Duration::ZERO), 0).paused;
+        assert!(paused(&world));
+        world.control(b'c');
+        assert!(!paused(&world));
+        world.control(b'p');
+        world.dies(OK, false);
+        assert!(paused(&world));
+        world.after(SECOND);
+        assert!(!paused(&world));
+    }
+
+    #[test]
+    fn commands_that_cannot_be_taken_yet_are_left_where_they_are() {
+        let mut world = running();
+        world.slow_hooks = true;
+        let mut taken = 0;
+        while world.service.takes_commands() {
+            world.control(b'h');
+            taken += 1;
+        }
+        assert_eq!(taken, 1 + PENDING, "one hook runs, the others wait");
+        let mut hooks = 1;
+        while world.hook {
+            let deeds = world.end_hook(Hooked::Done);
+            hooks += deeds.iter().filter(|deed| **deed == Action::Hook(Control::Hangup)).count();
+        }
+        assert_eq!(hooks, taken, "none is lost");
+    }
+
+    #[test]
+    fn finish_arguments_are_the_originals() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let arguments = |raw| Death::of(ExitStatus::from_raw(raw)).finish_arguments();
+        assert_eq!(arguments(7 << 8), ("7".to_owned(), "0".to_owned()));
+        assert_eq!(arguments(9), ("-1".to_owned(), "9".to_owned()));
+        assert_eq!(arguments(6 | 128), ("-1".to_owned(), "134".to_owned()));
+    }
+
+    /// Walks every sequence of events up to `depth` and sees the invariants hold: never two processes or two hooks,
+    /// no signal for nobody (all in [`World`]), and from wherever it got to, `d` leads to down.
+    fn explore(world: World, depth: u8) -> u64 {
+        let mut ending = world;
+        end(&mut ending);
+        if depth == 0 {
+            return 1;
+        }
+        let mut paths = 0;
+        let mut go = |change: &dyn Fn(&mut World)| {
+            let mut next = world;
+            change(&mut next);
+            paths += explore(next, depth - 1);
+        };
+        for byte in *b"udoxtkp" {
+            if world.service.takes_commands() {
+                go(&|world| drop(world.control(byte)));
+            }
+        }
+        go(&|world| drop(world.after(SECOND)));
+        if world.service.role == Role::Log {
+            go(&|world| drop(world.give(Event::InputEnded)));
+        }
+        if world.process {
+            go(&|world| drop(world.dies(OK, false)));
+            go(&|world| drop(world.dies(Death::Exited(1), true)));
+            go(&|world| {
+                world.process = false;
+                world.give(Event::NotStarted);
+            });
+        }
+        if world.hook {
+            go(&|world| drop(world.end_hook(Hooked::Done)));
+            go(&|world| drop(world.end_hook(Hooked::Refused)));
+        }
+        paths
+    }
+
+    /// `d`, and whatever runs ends when it is told to: soon nothing is left.
+    fn end(world: &mut World) {
+        if world.service.takes_commands() {
+            world.control(b'd');
+        } else {
+            return;
+        }
+        for _ in 0..12 {
+            if world.hook {
+                world.end_hook(Hooked::Refused);
+            } else if world.process {
+                world.dies(OK, false);
+            } else {
+                world.after(HOOK_DEADLINE);
+            }
+        }
+        assert!(world.service.is_settled_down(), "{:?}", world.service);
+    }
+
+    #[test]
+    fn every_sequence_of_events_keeps_the_invariants() {
+        let mut paths = 0;
+        for role in [Role::Main, Role::Log] {
+            for slow_hooks in [false, true] {
+                paths += explore(World { slow_hooks, ..World::new(role, true) }, 5);
+            }
+        }
+        assert!(paths > 100_000, "only {paths} paths");
+    }
+}
