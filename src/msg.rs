@@ -45,12 +45,20 @@ pub struct Failure {
     deed: &'static str,
     object: Vec<u8>,
     reason: io::Error,
+    /// What is wrong with the object, where no call failed.
+    fault: Option<&'static str>,
 }
 
 impl Failure {
     /// `unable to DEED OBJECT: REASON`.
     pub fn new(deed: &'static str, object: impl AsRef<OsStr>, reason: impl Into<io::Error>) -> Failure {
-        Failure { deed, object: object.as_ref().as_bytes().to_vec(), reason: reason.into() }
+        Failure { deed, object: object.as_ref().as_bytes().to_vec(), reason: reason.into(), fault: None }
+    }
+
+    /// `OBJECT FAULT`, where no call failed: `supervise/control exists but is not a fifo`.
+    pub fn said(object: impl AsRef<OsStr>, fault: &'static str) -> Failure {
+        let reason = io::ErrorKind::InvalidInput.into();
+        Failure { deed: "", object: object.as_ref().as_bytes().to_vec(), reason, fault: Some(fault) }
     }
 
     /// The error behind it.
@@ -60,6 +68,9 @@ impl Failure {
 
     /// The text after the severity, as bytes: paths need not be UTF-8.
     pub fn text(&self) -> Vec<u8> {
+        if let Some(fault) = self.fault {
+            return join(&[&self.object, b" ", fault.as_bytes()]);
+        }
         let mut text = b"unable to ".to_vec();
         text.extend_from_slice(self.deed.as_bytes());
         if !self.object.is_empty() {

@@ -1,1 +1,576 @@
-//! runsv
+//! runsv: supervises one service and, if there is one, its log service.
+//!
+//! The loop waits for the next control byte, death, signal or deadline, asks [`crate::model::pair`] what to do, and
+//! does it. It never blocks and never sleeps; once it runs, no error ends it.
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Arg, Command};
+
+use crate::cli::Usage;
+use crate::model::control::{Control, Sig};
+use crate::model::pair::{Joint, Pair, Who, control_event};
+use crate::model::service::{Action, Death, Event, Hooked};
+use crate::model::tai::Label;
+use crate::msg::{self, Failure, Speaker, Tried as _};
+use crate::supervise::{Home, Locked};
+use crate::sys::poll::Poller;
+use crate::sys::process::{self, Argv, Child, Directory, Spawn, Step};
+use crate::sys::signal::{InheritedMask, Signal, Signals};
+use crate::sys::{clock, fd, file};
+
+/// Wrong arguments. Source: runit 2.3.0, src/runsv.c.
+pub const EXIT_USAGE: u8 = 1;
+/// An error at the start. Source: runit 2.3.0, src/runsv.c.
+pub const EXIT_FATAL: u8 = 111;
+
+/// The first pause after records could not be written; it doubles up to [`LONGEST_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// What runsv takes.
+pub fn command() -> Command {
+    Command::new("runsv")
+        .about("Supervise one service and its log service.")
+        .version(env!("CARGO_PKG_VERSION"))
+        .arg(Arg::new("dir").required(true).help("The service directory, with an executable ./run in it"))
+        .after_help("See runsv(8).")
+}
+
+/// How runsv, called as `program`, is used.
+pub fn usage(program: OsString) -> Usage {
+    Usage::new(program, "dir", EXIT_USAGE)
+}
+
+/// Supervises the service in `directory` until it is told to exit.
+pub fn run(directory: &OsStr) -> ExitCode {
+    let speaker = Speaker::of("runsv", directory);
+    match Supervisor::new(directory, speaker.clone()) {
+        Ok(supervisor) => supervisor.run(),
+        Err(failure) => {
+            speaker.fatal(failure.text());
+            ExitCode::from(EXIT_FATAL)
+        }
+    }
+}
+
+/// What the poller reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Signals,
+    Control(Who),
+    Process(Who),
+    Hook,
+}
+
+impl Source {
+    const ALL: [Source; 6] = [
+        Source::Process(Who::Main),
+        Source::Process(Who::Log),
+        Source::Hook,
+        Source::Control(Who::Main),
+        Source::Control(Who::Log),
+        Source::Signals,
+    ];
+
+    fn key(self) -> usize {
+        match self {
+            Source::Process(Who::Main) => 0,
+            Source::Process(Who::Log) => 1,
+            Source::Hook => 2,
+            Source::Control(Who::Main) => 3,
+            Source::Control(Who::Log) => 4,
+            Source::Signals => 5,
+        }
+    }
+}
+
+/// One of the two services, as far as the world outside the model goes.
+struct Side {
+    home: Home,
+    run: Argv,
+    since: Label,
+    process: Option<Child>,
+    /// There may be more in the control FIFO.
+    control_is_ready: bool,
+    /// Control bytes that were read and not yet obeyed.
+    inbox: Inbox,
+    /// When to try again to write the records, and the pause before that.
+    retry: Option<(Instant, Duration)>,
+}
+
+/// A few bytes, first in, first out.
+struct Inbox {
+    bytes: [u8; 64],
+    start: usize,
+    end: usize,
+}
+
+/// The log pipe. Both ends stay open here, so that nothing is lost while either side is restarted.
+struct LogPipe {
+    reading: OwnedFd,
+    /// None once the service is gone for good and the log service shall see the end.
+    writing: Option<OwnedFd>,
+}
+
+struct Supervisor {
+    speaker: Speaker,
+    poller: Poller,
+    signals: Signals,
+    mask: InheritedMask,
+    pair: Pair,
+    main: Side,
+    log: Option<Side>,
+    pipe: Option<LogPipe>,
+    hook: Option<Child>,
+    /// A process runs whose end the poller will not report.
+    must_look: bool,
+}
+
+impl Supervisor {
+    /// Takes the locks, opens the FIFOs and writes the first records, in the original's order.
+    fn new(directory: &OsStr, speaker: Speaker) -> Result<Supervisor, Failure> {
+        process::default_action(Signal::SIGCHLD); // inherited as ignored, no death would ever be told
+        let (signals, mask) = Signals::take(&[Signal::SIGTERM]).tried("create selfpipe", "")?;
+        std::env::set_current_dir(directory).tried("change to directory", "")?;
+        let since = Label::of(clock::wall());
+        let has_log = has_log_directory(&speaker);
+        let normally_up = |down: &str| file_is_missing(Path::new(down));
+        let pair = Pair::new(normally_up("down"), has_log.then(|| normally_up("log/down")));
+        let pipe = if has_log { Some(LogPipe::new().tried("create log pipe", "")?) } else { None };
+
+        let main_lock = Locked::take(Path::new("."))?;
+        let log_lock = if has_log { Some(Locked::take(Path::new("log"))?) } else { None };
+        let mut main = Side::new(main_lock.open_control()?, since)?;
+        let poller = Poller::new(Source::ALL.len()).tried("create event queue", "")?;
+        poller.watch(&signals, Source::Signals.key()).tried("watch signals", "")?;
+        main.announce(&pair, Who::Main, &poller, &speaker)?;
+        let mut log = match log_lock {
+            Some(lock) => Some(Side::new(lock.open_control()?, since)?),
+            None => None,
+        };
+        if let Some(log) = &mut log {
+            log.announce(&pair, Who::Log, &poller, &speaker)?;
+        }
+        main.home.open_ok()?;
+        if let Some(log) = &mut log {
+            log.home.open_ok()?;
+        }
+        let (hook, must_look) = (None, false);
+        Ok(Supervisor { speaker, poller, signals, mask, pair, main, log, pipe, hook, must_look })
+    }
+
+    fn run(mut self) -> ExitCode {
+        self.apply(Who::Log, Event::Tick);
+        self.apply(Who::Main, Event::Tick);
+        loop {
+            if self.settle() {
+                return ExitCode::SUCCESS;
+            }
+            if let Err(error) = self.poller.wait(self.timeout()) {
+                self.speaker.warn_failure(&Failure::new("wait for events", "", error));
+                self.must_look = true;
+            }
+            let mut ready = [self.must_look; Source::ALL.len()];
+            self.poller.ready().for_each(|key| ready[key] = true);
+            // Deaths first, then commands, then a TERM, which no command of the same moment shall take back.
+            for source in Source::ALL {
+                if ready[source.key()] && source != Source::Signals {
+                    self.take(source);
+                }
+            }
+            self.obey(Who::Main);
+            self.obey(Who::Log);
+            if ready[Source::Signals.key()] {
+                self.take(Source::Signals);
+            }
+            self.keep_deadlines();
+        }
+    }
+
+    /// How long the next wait may be; None is for ever.
+    fn timeout(&self) -> Option<Duration> {
+        let now = clock::now();
+        let retry = |side: &Side| side.retry.map(|(at, _)| at);
+        let deadlines = [self.pair.deadline(), retry(&self.main), self.log.as_ref().and_then(retry)];
+        let look = self.must_look.then(|| now + FIRST_RETRY);
+        deadlines.into_iter().flatten().chain(look).min().map(|at| at.saturating_duration_since(now))
+    }
+
+    /// Takes what a source has.
+    fn take(&mut self, source: Source) {
+        match source {
+            Source::Signals => {
+                while let Ok(Some(_term)) = self.signals.next() {
+                    self.apply(Who::Main, Event::Control(Control::Exit));
+                }
+            }
+            Source::Control(who) => {
+                if let Some(side) = self.side(who) {
+                    side.control_is_ready = true;
+                }
+            }
+            Source::Process(who) => self.reap(who),
+            Source::Hook => self.reap_hook(),
+        }
+    }
+
+    fn reap(&mut self, who: Who) {
+        let Some(process) = self.side(who).and_then(|side| side.process.as_ref()) else { return };
+        let death = match process.reap() {
+            Ok(None) => return,
+            Ok(Some(status)) => Death::of(status),
+            Err(_) => Death::Exited(process::EXIT_NOT_STARTED as u8), // not ours any more: it is gone all the same
+        };
+        if let Some(process) = self.side(who).and_then(|side| side.process.take()) {
+            let _ = self.poller.forget(&process);
+        }
+        let has_finish = who == Who::Main && file::open_read("finish").is_ok();
+        self.apply(who, Event::Died { death, has_finish });
+    }
+
+    fn reap_hook(&mut self) {
+        let Some(hook) = &self.hook else { return };
+        let outcome = match hook.reap() {
+            Ok(None) => return,
+            Ok(Some(status)) if status.success() => Hooked::Done,
+            Ok(Some(_)) | Err(_) => Hooked::Refused,
+        };
+        if let Some(hook) = self.hook.take() {
+            let _ = self.poller.forget(&hook);
+        }
+        self.apply(Who::Main, Event::HookEnded(outcome));
+    }
+
+    /// Obeys control bytes as long as there are any and the service can take them.
+    fn obey(&mut self, who: Who) {
+        while self.pair.get(who).is_some_and(|service| service.takes_commands()) {
+            let Some(byte) = self.side(who).and_then(Side::next_control_byte) else { return };
+            if let Some(event) = control_event(byte) {
+                self.apply(who, event);
+            }
+        }
+    }
+
+    fn keep_deadlines(&mut self) {
+        let now = clock::now();
+        if self.pair.deadline().is_some_and(|deadline| deadline <= now) {
+            self.apply(Who::Log, Event::Tick);
+            self.apply(Who::Main, Event::Tick);
+        }
+        for who in [Who::Main, Who::Log] {
+            if self.side(who).is_some_and(|side| side.retry.is_some_and(|(at, _)| at <= now)) {
+                self.publish(who);
+            }
+        }
+    }
+
+    /// Does what is due for both together; true when the supervisor is done.
+    fn settle(&mut self) -> bool {
+        loop {
+            let (pair, joint) = self.pair.settle(clock::now());
+            self.pair = pair;
+            match joint {
+                None => return false,
+                Some(Joint::Quit) => return true,
+                Some(Joint::CloseInput) => {
+                    if let Some(pipe) = &mut self.pipe {
+                        pipe.writing = None;
+                    }
+                    self.apply(Who::Log, Event::InputEnded);
+                }
+                Some(Joint::ReopenInput) => match LogPipe::new() {
+                    Ok(pipe) => {
+                        self.pipe = Some(pipe);
+                        self.pair = self.pair.reopened();
+                        self.apply(Who::Log, Event::Tick);
+                        self.apply(Who::Main, Event::Tick);
+                    }
+                    Err(error) => self.speaker.warn_failure(&Failure::new("create log pipe", "", error)),
+                },
+            }
+        }
+    }
+
+    /// Steps the model and does what it says; a deed that fails is its next event.
+    fn apply(&mut self, who: Who, event: Event) {
+        let (pair, actions) = self.pair.step(who, event, clock::now());
+        self.pair = pair;
+        for action in actions {
+            if let Some(answer) = self.carry_out(who, action) {
+                self.apply(who, answer);
+                if answer == Event::NotStarted {
+                    return; // the rest was about a process that is not there
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, who: Who, action: Action) -> Option<Event> {
+        match action {
+            Action::Start => self.start(who, None),
+            Action::StartFinish(death) => self.start(who, Some(death)),
+            Action::Kill(signal) => {
+                if let Some(process) = self.side(who).and_then(|side| side.process.as_ref()) {
+                    let _ = process.signal(number(signal)); // it may be gone, and a setuid program may refuse
+                }
+                None
+            }
+            Action::Hook(control) => self.start_hook(control).map(Event::HookEnded),
+            Action::KillHook => {
+                if let Some(hook) = &self.hook {
+                    let _ = hook.signal(Signal::SIGKILL);
+                    self.speaker.warn("control hook was killed: it took too long or was in the way");
+                }
+                None
+            }
+            Action::Stamp => {
+                let now = Label::of(clock::wall());
+                if let Some(side) = self.side(who) {
+                    side.since = now;
+                }
+                None
+            }
+            Action::Publish => {
+                self.publish(who);
+                None
+            }
+            Action::SayPause(times, pause) => {
+                let script = if who == Who::Main { "./run" } else { "./log/run" };
+                self.speaker.warn(format!(
+                    "{script} ended {times} times in a row within a second: next start in {}",
+                    humantime::format_duration(pause)
+                ));
+                None
+            }
+        }
+    }
+
+    /// Starts `run`, or `finish` after `death`.
+    fn start(&mut self, who: Who, death: Option<Death>) -> Option<Event> {
+        let finish = match death.map(Death::finish_arguments) {
+            None => None,
+            Some((code, status)) => match Argv::new(["./finish", &code, &status]) {
+                Ok(argv) => Some(argv),
+                Err(error) => return Some(self.not_started(error)),
+            },
+        };
+        let side = match who {
+            Who::Main => &self.main,
+            Who::Log => self.log.as_ref()?,
+        };
+        let (name, directory) = match (who, &finish) {
+            (Who::Main, None) => ("./run", None),
+            (Who::Main, Some(_)) => ("./finish", None),
+            (Who::Log, _) => ("log/./run", Some(LOG)),
+        };
+        let spawn = Spawn {
+            argv: finish.as_ref().unwrap_or(&side.run),
+            directory: directory.map(Directory::Path),
+            stdin: self.pipe.as_ref().filter(|_| who == Who::Log).map(|pipe| pipe.reading.as_fd()),
+            stdout: self.pipe.as_ref().filter(|_| who == Who::Main).and_then(LogPipe::writing),
+            stderr: None,
+            session: false,
+            mask: self.mask,
+        };
+        let speaker = &self.speaker;
+        let started = spawn.start(|step, error| {
+            let failure = match step {
+                Step::Descriptors => Failure::new("setup filedescriptor for", name, error),
+                Step::Directory => Failure::new("change directory to", "./log", error),
+                Step::Exec => Failure::new("start", name, error),
+            };
+            speaker.fatal(failure.text());
+        });
+        match started {
+            Ok(child) => {
+                self.watch(&child, Source::Process(who));
+                if let Some(side) = self.side(who) {
+                    side.process = Some(child);
+                }
+                None
+            }
+            Err(error) => Some(self.not_started(error)),
+        }
+    }
+
+    fn not_started(&self, error: io::Error) -> Event {
+        self.speaker.warn(msg::join(&[b"unable to fork, sleeping: ", msg::reason(&error).as_bytes()]));
+        Event::NotStarted
+    }
+
+    /// Starts the hook of `control`; or says at once what came of it.
+    fn start_hook(&mut self, control: Control) -> Option<Hooked> {
+        let name = format!("control/{}", char::from(control.byte()));
+        match fs::metadata(&name) {
+            Ok(found) if found.permissions().mode() & 0o100 != 0 => {}
+            Ok(_) => return Some(Hooked::Absent),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(Hooked::Absent),
+            Err(error) => {
+                self.speaker.warn_failure(&Failure::new("stat", &name, error));
+                return Some(Hooked::Absent);
+            }
+        }
+        let pid = self.main.process.as_ref().map_or(String::new(), |process| process.pid().to_string());
+        let Ok(argv) = Argv::new([&name, &pid]) else { return Some(Hooked::Refused) };
+        let spawn = Spawn {
+            argv: &argv,
+            directory: None,
+            stdin: None,
+            stdout: self.pipe.as_ref().and_then(LogPipe::writing),
+            stderr: None,
+            session: false,
+            mask: self.mask,
+        };
+        let speaker = &self.speaker;
+        match spawn.start(|_, error| speaker.fatal(Failure::new("run", &name, error).text())) {
+            Ok(child) => {
+                self.watch(&child, Source::Hook);
+                self.hook = Some(child);
+                None
+            }
+            Err(error) => {
+                self.speaker.warn_failure(&Failure::new("fork for", &name, error));
+                Some(Hooked::Refused)
+            }
+        }
+    }
+
+    fn watch(&mut self, child: &Child, source: Source) {
+        if let Err(error) = self.poller.watch(child, source.key()) {
+            self.speaker.warn_failure(&Failure::new("watch process", "", error));
+            self.must_look = true;
+        }
+    }
+
+    /// Writes the records; what fails is said once and tried again, with growing pauses.
+    fn publish(&mut self, who: Who) {
+        let Some(service) = self.pair.get(who) else { return };
+        let side = match who {
+            Who::Main => &mut self.main,
+            Who::Log => match &mut self.log {
+                Some(log) => log,
+                None => return,
+            },
+        };
+        let status = service.record(side.since, side.process.as_ref().map_or(0, Child::pid));
+        side.publish(&status, &self.speaker);
+    }
+
+    fn side(&mut self, who: Who) -> Option<&mut Side> {
+        match who {
+            Who::Main => Some(&mut self.main),
+            Who::Log => self.log.as_mut(),
+        }
+    }
+}
+
+const LOG: &CStr = c"./log";
+
+impl Side {
+    fn new(home: Home, since: Label) -> Result<Side, Failure> {
+        Ok(Side {
+            home,
+            run: Argv::new(["./run"]).tried("prepare", "./run")?,
+            since,
+            process: None,
+            control_is_ready: true,
+            inbox: Inbox { bytes: [0; 64], start: 0, end: 0 },
+            retry: None,
+        })
+    }
+
+    /// Writes the first records and listens to commands.
+    fn announce(&mut self, pair: &Pair, who: Who, poller: &Poller, speaker: &Speaker) -> Result<(), Failure> {
+        if let Some(service) = pair.get(who) {
+            self.publish(&service.record(self.since, 0), speaker);
+        }
+        poller.watch(&self.home, Source::Control(who).key()).tried("watch", "supervise/control")
+    }
+
+    fn publish(&mut self, status: &crate::model::status::Status, speaker: &Speaker) {
+        if self.home.has_published(status) {
+            return;
+        }
+        match (self.home.publish(status), self.retry) {
+            (Ok(()), _) => self.retry = None,
+            (Err(failure), None) => {
+                speaker.warn_failure(&failure);
+                self.retry = Some((clock::now() + FIRST_RETRY, FIRST_RETRY));
+            }
+            (Err(_), Some((_, pause))) => {
+                let pause = (pause * 2).min(LONGEST_RETRY);
+                self.retry = Some((clock::now() + pause, pause));
+            }
+        }
+    }
+
+    fn next_control_byte(&mut self) -> Option<u8> {
+        let inbox = &mut self.inbox;
+        if inbox.start == inbox.end {
+            if !self.control_is_ready {
+                return None;
+            }
+            (inbox.start, inbox.end) = (0, self.home.read_control(&mut inbox.bytes).unwrap_or(0));
+            if inbox.end == 0 {
+                self.control_is_ready = false;
+                return None;
+            }
+        }
+        inbox.start += 1;
+        Some(inbox.bytes[inbox.start - 1])
+    }
+}
+
+impl LogPipe {
+    fn new() -> io::Result<LogPipe> {
+        let (reading, writing) = fd::pipe()?;
+        Ok(LogPipe { reading, writing: Some(writing) })
+    }
+
+    fn writing(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.writing.as_ref().map(|writing| writing.as_fd())
+    }
+}
+
+/// Whether there is a log service. What stands in its place is said.
+fn has_log_directory(speaker: &Speaker) -> bool {
+    match fs::metadata("log") {
+        Ok(found) if found.is_dir() => true,
+        Ok(_) => {
+            speaker.warn("./log: not a directory.");
+            false
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => {
+            speaker.warn(msg::join(&[b"unable to stat() ./log: : ", msg::reason(&error).as_bytes()]));
+            false
+        }
+    }
+}
+
+fn file_is_missing(path: &Path) -> bool {
+    fs::metadata(path).is_err()
+}
+
+fn number(signal: Sig) -> Signal {
+    match signal {
+        Sig::Term => Signal::SIGTERM,
+        Sig::Cont => Signal::SIGCONT,
+        Sig::Kill => Signal::SIGKILL,
+        Sig::Stop => Signal::SIGSTOP,
+        Sig::Hup => Signal::SIGHUP,
+        Sig::Alrm => Signal::SIGALRM,
+        Sig::Int => Signal::SIGINT,
+        Sig::Quit => Signal::SIGQUIT,
+        Sig::Usr1 => Signal::SIGUSR1,
+        Sig::Usr2 => Signal::SIGUSR2,
+    }
+}

@@ -1,1 +1,259 @@
-//! supervise
+//! The `supervise/` directory from both ends: [`Home`] is runsv's, [`Probe`] is sv's and runsvdir's.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use crate::model::status::{STATUS_BYTES, Status};
+use crate::msg::{Failure, Tried as _};
+use crate::sys::file;
+
+/// runsv's end: the files it holds open and the records it writes.
+///
+/// Paths are relative to the service directory, which is runsv's working directory.
+pub struct Home {
+    paths: Paths,
+    _lock: File,
+    control: File,
+    ok: Option<File>,
+    published: Option<Status>,
+}
+
+/// The names in one `supervise/`, made once.
+struct Paths {
+    pid: Replaced,
+    stat: Replaced,
+    status: Replaced,
+    ok: PathBuf,
+}
+
+/// A file that is replaced as a whole by renaming.
+struct Replaced {
+    new: PathBuf,
+    path: PathBuf,
+}
+
+/// A `supervise/` whose lock is held, before anything else of it is touched.
+pub struct Locked {
+    directory: PathBuf,
+    lock: File,
+}
+
+impl Locked {
+    /// Makes `supervise` in `service` (`.` or `log`), and takes its lock.
+    ///
+    /// Where `supervise` is a link, its target is made, one level deep and seen from the service directory. A lock
+    /// that another holds fails at once with EAGAIN. Source: runit 2.3.0, `main` in src/runsv.c. Differs: there
+    /// `log/supervise/lock` is waited for, deaf to everything.
+    pub fn take(service: &Path) -> Result<Locked, Failure> {
+        let directory = if service == Path::new(".") { "supervise".into() } else { service.join("supervise") };
+        make_supervise(service, &directory)?;
+        let path = directory.join("lock");
+        let lock = file::open_append(&path).tried("open", &path)?;
+        file::try_lock(&lock).tried("lock", &path)?;
+        Ok(Locked { directory, lock })
+    }
+
+    /// Makes and opens the control FIFO. No record is written yet, and `ok` says nothing.
+    pub fn open_control(self) -> Result<Home, Failure> {
+        let path = self.directory.join("control");
+        make_fifo(&path)?;
+        // Read and write: it never ends when a writer closes it.
+        let control = file::open_read_write(&path).tried("open", &path)?;
+        let paths = Paths {
+            pid: Replaced::of(&self.directory, "pid"),
+            stat: Replaced::of(&self.directory, "stat"),
+            status: Replaced::of(&self.directory, "status"),
+            ok: self.directory.join("ok"),
+        };
+        Ok(Home { paths, _lock: self.lock, control, ok: None, published: None })
+    }
+}
+
+impl Home {
+    /// Opens `ok`: from now on the service counts as supervised.
+    pub fn open_ok(&mut self) -> Result<(), Failure> {
+        make_fifo(&self.paths.ok)?;
+        self.ok = Some(file::open_read(&self.paths.ok).tried("open", &self.paths.ok)?);
+        Ok(())
+    }
+
+    /// The next control bytes, if there are any. Reads no more than `bytes` can hold.
+    pub fn read_control(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self.control.read(bytes) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+            result => result,
+        }
+    }
+
+    /// Writes the records `pid`, `stat` and `status`, in this order, each replaced as a whole.
+    ///
+    /// A reader may see a new `pid` with an old `status`, never the reverse. What has not changed is not written:
+    /// `pid` only when the process is another. Source: runit 2.3.0, `update_status` in src/runsv.c. Differs: there
+    /// a `pid` or `stat` that could not be written whole is put in place all the same.
+    pub fn publish(&mut self, status: &Status) -> Result<(), Failure> {
+        if self.published.is_none_or(|published| published.pid != status.pid) {
+            self.paths.pid.replace(status.pid_line().as_bytes())?;
+        }
+        self.paths.stat.replace(status.stat().as_bytes())?;
+        self.paths.status.replace(&status.encode())?;
+        self.published = Some(*status);
+        Ok(())
+    }
+
+    /// Whether `status` is what the records say already.
+    pub fn has_published(&self, status: &Status) -> bool {
+        self.published.as_ref() == Some(status)
+    }
+}
+
+impl AsFd for Home {
+    /// The control FIFO.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+}
+
+impl Replaced {
+    fn of(directory: &Path, name: &str) -> Replaced {
+        Replaced { new: directory.join(format!("{name}.new")), path: directory.join(name) }
+    }
+
+    fn replace(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut file = file::open_truncate(&self.new).tried("open", &self.new)?;
+        if let Err(error) = file.write_all(bytes) {
+            let _ = fs::remove_file(&self.new);
+            return Err(Failure::new("write", &self.new, error));
+        }
+        drop(file);
+        fs::rename(&self.new, &self.path).map_err(|error| {
+            let mut names = OsString::from(self.new.file_name().unwrap_or_default());
+            names.push(" to ");
+            names.push(&self.path);
+            Failure::new("rename", names, error)
+        })
+    }
+}
+
+/// Makes the directory `supervise`, or the target of a link of that name. Other errors show when the lock is opened.
+fn make_supervise(service: &Path, directory: &Path) -> Result<(), Failure> {
+    if file::make_directory(directory, 0o700).is_ok() {
+        return Ok(());
+    }
+    match fs::read_link(directory) {
+        Ok(target) => drop(file::make_directory(&service.join(target), 0o700)),
+        Err(error) if matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ENOENT | Errno::EINVAL)) => {}
+        Err(error) => return Err(Failure::new("readlink", Path::new(".").join(directory), error)),
+    }
+    Ok(())
+}
+
+/// Makes a FIFO, or finds one.
+fn make_fifo(path: &Path) -> Result<(), Failure> {
+    let made = file::make_fifo(path, 0o600);
+    match fs::metadata(path) {
+        Ok(found) if found.file_type().is_fifo() => Ok(()),
+        Ok(_) => Err(Failure::said(path, "exists but is not a fifo")),
+        Err(error) => Err(Failure::new("create", path, made.err().unwrap_or(error))),
+    }
+}
+
+/// An outsider's end: what sv and runsvdir see of a service directory, and how they talk to its runsv.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    directory: PathBuf,
+}
+
+/// Why a service cannot be talked to.
+#[derive(Debug)]
+pub enum Unreachable {
+    /// `supervise/ok` is there, and no runsv reads it.
+    NotRunning,
+    /// A file could not be used.
+    Failed(Failure),
+    /// The status record is not 20 bytes long.
+    BadFormat,
+}
+
+impl Unreachable {
+    /// Whether the service is there and no runsv has come to it yet.
+    pub fn is_not_supervised_yet(&self) -> bool {
+        matches!(self, Unreachable::Failed(failure) if failure.reason().kind() == io::ErrorKind::NotFound)
+    }
+}
+
+impl Probe {
+    /// A probe of the service directory `directory`. Nothing is opened yet.
+    pub fn new(directory: impl Into<PathBuf>) -> Probe {
+        Probe { directory: directory.into() }
+    }
+
+    /// The service directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether one can go there, as chdir(2) finds out.
+    pub fn enter(&self) -> io::Result<()> {
+        fs::metadata(self.directory.join(".")).map(drop)
+    }
+
+    /// Opens `supervise/ok` for writing, which succeeds as long as a runsv is alive. Once that has gone, the
+    /// descriptor reports it.
+    pub fn open_ok(&self) -> Result<File, Unreachable> {
+        self.open_for_runsv("supervise/ok")
+    }
+
+    /// The status record, if a runsv is alive to keep it.
+    pub fn status(&self) -> Result<Status, Unreachable> {
+        self.open_ok()?;
+        self.last_status()
+    }
+
+    /// The status record, whoever wrote it.
+    pub fn last_status(&self) -> Result<Status, Unreachable> {
+        let name = "supervise/status";
+        let mut file = file::open_read(self.directory.join(name)).tried("open", name).map_err(Unreachable::Failed)?;
+        let mut bytes = [0; STATUS_BYTES + 1];
+        let length = file.read(&mut bytes).tried("read", name).map_err(Unreachable::Failed)?;
+        Status::decode(&bytes[..length]).ok_or(Unreachable::BadFormat)
+    }
+
+    /// Writes control bytes, all at once.
+    pub fn send(&self, bytes: &[u8]) -> Result<(), Unreachable> {
+        let name = "supervise/control";
+        let mut control = self.open_for_runsv(name)?;
+        match control.write(bytes) {
+            Ok(written) if written == bytes.len() => Ok(()),
+            Ok(_) => Err(Unreachable::Failed(Failure::new("write to", name, Errno::EAGAIN))),
+            Err(error) => Err(Unreachable::Failed(Failure::new("write to", name, error))),
+        }
+    }
+
+    /// Where the status record is renamed into place: the directory to watch for changes.
+    pub fn supervise(&self) -> PathBuf {
+        self.directory.join("supervise")
+    }
+
+    /// Whether the file `name` is in the service directory, of whatever type.
+    pub fn has(&self, name: &str) -> io::Result<bool> {
+        match fs::metadata(self.directory.join(name)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_for_runsv(&self, name: &'static str) -> Result<File, Unreachable> {
+        match file::open_write(self.directory.join(name)) {
+            Ok(file) => Ok(file),
+            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => Err(Unreachable::NotRunning),
+            Err(error) => Err(Unreachable::Failed(Failure::new("open", name, error))),
+        }
+    }
+}
