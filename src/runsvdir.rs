@@ -1,1 +1,529 @@
-//! runsvdir
+//! runsvdir: watches a services directory and keeps one runsv for each service in it.
+
+mod stop;
+mod title;
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+
+use clap::{Arg, ArgAction, Command};
+
+use crate::cli::Usage;
+use crate::model::respawn::Respawn;
+use crate::model::settle;
+use crate::msg::{Failure, Speaker};
+use crate::sys::file::{self, Identity};
+use crate::sys::inotify::{Changes, Watcher};
+use crate::sys::poll::Poller;
+use crate::sys::process::{self, Argv, Directory, Spawn};
+use crate::sys::signal::{InheritedMask, Signal, Signals};
+use crate::sys::{clock, title as title_memory};
+
+use stop::Stop;
+use title::TitleLog;
+
+/// After a TERM. Source: runit 2.3.0, src/runsvdir.c.
+pub const EXIT_TERM: u8 = 0;
+/// Wrong arguments. Source: runit 2.3.0, src/runsvdir.c.
+pub const EXIT_USAGE: u8 = 1;
+/// An error at the start. Source: runit 2.3.0, src/runsvdir.c.
+pub const EXIT_FATAL: u8 = 100;
+/// After a HUP. Source: runit 2.3.0, src/runsvdir.c.
+pub const EXIT_HANGUP: u8 = 111;
+
+/// The variable that asks for the ordered stop; its value is the deadline for it. It is not passed on.
+///
+/// A variable, not an option: the original ignores it, so either runsvdir can be put in the other's place.
+pub const STOP_DEADLINE: &str = "RUNSVDIR_STOP_DEADLINE";
+
+/// How often to look where the kernel does not tell of changes.
+const POLL: Duration = Duration::from_secs(5);
+
+/// What runsvdir takes.
+pub fn command() -> Command {
+    Command::new("runsvdir")
+        .about("Start and watch a runsv for each service in a directory.")
+        .version(env!("CARGO_PKG_VERSION"))
+        .arg(Arg::new("sessions").short('P').action(ArgAction::SetTrue).help("Give each runsv a session of its own"))
+        .arg(Arg::new("dir").required(true).help("The services directory"))
+        .arg(Arg::new("log").help("Room for the last error messages, as ps(1) shows them: seven bytes or more"))
+        .after_help("See runsvdir(8).")
+}
+
+/// How runsvdir, called as `program`, is used.
+pub fn usage(program: OsString) -> Usage {
+    Usage::new(program, "[-P] dir", EXIT_USAGE)
+}
+
+/// The command line, as the original reads it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Invocation {
+    sessions: bool,
+    directory: OsString,
+    /// Which argument (0 is the program's name) is the LOG argument.
+    log: Option<usize>,
+}
+
+impl Invocation {
+    /// Reads the arguments after the program's name: the first may be `-P...` or `--...`, then DIR, then LOG.
+    ///
+    /// Any other word that begins with a dash is DIR. Source: runit 2.3.0, `main` in src/runsvdir.c.
+    pub fn read(args: &[OsString]) -> Option<Invocation> {
+        let first = args.first().map(|arg| arg.as_bytes()).unwrap_or_default();
+        let sessions = first.starts_with(b"-P");
+        let skipped = usize::from(sessions || first.starts_with(b"--"));
+        let directory = args.get(skipped)?.clone();
+        let log = args.get(skipped + 1).map(|_| skipped + 2);
+        Some(Invocation { sessions, directory, log })
+    }
+}
+
+/// Keeps a runsv for each service until it is told to end.
+pub fn run(invocation: Invocation) -> ExitCode {
+    let speaker = Speaker::of("runsvdir", &invocation.directory);
+    match Tree::new(invocation, speaker.clone()) {
+        Ok(tree) => ExitCode::from(tree.run()),
+        Err(failure) => {
+            speaker.fatal(failure.text());
+            ExitCode::from(EXIT_FATAL)
+        }
+    }
+}
+
+const SIGNALS: usize = 0;
+const CHANGES: usize = 1;
+const TITLE: usize = 2;
+
+/// A service that was seen, and its runsv.
+struct Known {
+    identity: Identity,
+    /// The name it was first seen by: what its runsv was called with.
+    name: OsString,
+    argv: Argv,
+    /// 0 for none.
+    pid: i32,
+    started: Instant,
+    respawn: Respawn,
+    not_before: Option<Instant>,
+    /// It vanished; its runsv was told to exit.
+    leaving: bool,
+    seen: bool,
+}
+
+/// What a look at the services directory remembers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    identity: Identity,
+    changed: Option<SystemTime>,
+}
+
+struct Tree {
+    speaker: Speaker,
+    directory: PathBuf,
+    sessions: bool,
+    poller: Poller,
+    signals: Signals,
+    mask: InheritedMask,
+    watcher: Option<Watcher>,
+    title: Option<TitleLog>,
+    services: Vec<Known>,
+    /// What was complained of at the last look, so that it is said once.
+    complaints: HashSet<Vec<u8>>,
+    stamp: Option<Stamp>,
+    scan_is_due: bool,
+    scanned_once: bool,
+    /// The kernel does not tell of every change.
+    must_poll: bool,
+    next_poll: Instant,
+    stop_deadline: Option<Duration>,
+}
+
+impl Tree {
+    fn new(invocation: Invocation, speaker: Speaker) -> Result<Tree, Failure> {
+        let try_to = |deed, error| Failure::new(deed, "", error);
+        process::default_action(Signal::SIGCHLD);
+        let stop_deadline = process::take_variable(STOP_DEADLINE)
+            .and_then(|text| humantime::parse_duration(text.to_str().unwrap_or_default()).ok());
+        if stop_deadline.is_some() {
+            process::adopt_orphans().map_err(|error| try_to("become subreaper", error))?;
+        }
+        let wanted = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGCHLD];
+        let (signals, mask) = Signals::take(&wanted).map_err(|error| try_to("take signals", error))?;
+        let poller = Poller::new(4).map_err(|error| try_to("create event queue", error))?;
+        poller.watch(&signals, SIGNALS).map_err(|error| try_to("watch signals", error))?;
+        let watcher = Watcher::new().and_then(|watcher| poller.watch(&watcher, CHANGES).map(|()| watcher));
+        let watcher = match watcher {
+            Ok(watcher) => Some(watcher),
+            Err(error) => {
+                speaker.warn_failure(&Failure::new("watch for changes, looking every 5s", "", error));
+                None
+            }
+        };
+        let title = invocation.log.and_then(|index| TitleLog::start(index, &speaker));
+        if let Some(title) = &title {
+            poller.watch(title.as_fd(), TITLE).map_err(|error| try_to("watch log", error))?;
+        }
+        let now = clock::now();
+        Ok(Tree {
+            speaker,
+            directory: PathBuf::from(invocation.directory),
+            sessions: invocation.sessions,
+            poller,
+            signals,
+            mask,
+            watcher,
+            title,
+            services: Vec::new(),
+            complaints: HashSet::new(),
+            stamp: None,
+            scan_is_due: true,
+            scanned_once: false,
+            must_poll: false,
+            next_poll: now,
+            stop_deadline,
+        })
+    }
+
+    /// The loop; gives the exit code.
+    fn run(mut self) -> u8 {
+        loop {
+            self.poll_directory();
+            if self.scan_is_due {
+                self.scan();
+            }
+            let next = self.start_due();
+            if let Some(title) = &mut self.title {
+                title.keep_alive(clock::now());
+            }
+            self.wait(next);
+            if let Some(exit) = self.handle_signals() {
+                return exit;
+            }
+        }
+    }
+
+    /// Waits for the next event, at most until `next`.
+    fn wait(&mut self, next: Option<Instant>) {
+        let poll = self.must_poll.then_some(self.next_poll);
+        let dot = self.title.as_ref().map(TitleLog::next_dot);
+        let now = clock::now();
+        let deadline = [next, poll, dot].into_iter().flatten().min();
+        if let Err(error) = self.poller.wait(deadline.map(|at| at.saturating_duration_since(now))) {
+            self.speaker.warn_failure(&Failure::new("wait for events", "", error));
+        }
+        if self.poller.ready().any(|key| key == TITLE)
+            && let Some(title) = &mut self.title
+        {
+            title.take();
+        }
+        if self.poller.ready().any(|key| key == CHANGES)
+            && let Some(watcher) = &self.watcher
+        {
+            // Read until it is empty: it is told once. A scan compares everything, so which change it was is all one.
+            while watcher.changes().is_ok_and(|changes| !changes.is_empty()) {
+                self.scan_is_due = true;
+            }
+        }
+    }
+
+    /// What the signals ask for; an exit code when it is time to go.
+    fn handle_signals(&mut self) -> Option<u8> {
+        while let Ok(Some(signal)) = self.signals.next() {
+            match signal {
+                Signal::SIGCHLD => self.reap(),
+                Signal::SIGALRM => self.scan_is_due = true,
+                Signal::SIGTERM | Signal::SIGHUP => return Some(self.leave(signal)),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// TERM or HUP: as the original, unless an ordered stop was asked for.
+    fn leave(&mut self, signal: Signal) -> u8 {
+        let exit = if signal == Signal::SIGTERM { EXIT_TERM } else { EXIT_HANGUP };
+        let running = self.services.iter().filter(|known| known.pid != 0);
+        match self.stop_deadline {
+            None if signal == Signal::SIGTERM => {}
+            None => running.for_each(|known| drop(process::send(known.pid, Signal::SIGTERM))),
+            Some(deadline) => {
+                let runsvs = running.map(|known| (known.pid, self.directory.join(&known.name))).collect();
+                Stop::new(runsvs, deadline, &self.speaker).carry_out(&mut self.poller, &self.signals);
+            }
+        }
+        exit
+    }
+
+    fn reap(&mut self) {
+        let now = clock::now();
+        while let Ok(Some((pid, _))) = process::reap(-1) {
+            let Some(at) = self.services.iter().position(|known| known.pid == pid) else { continue };
+            self.scan_is_due = true; // it may have ended because its directory is gone
+            let known = &mut self.services[at];
+            known.pid = 0;
+            let (respawn, pause) = known.respawn.died_after(now.saturating_duration_since(known.started));
+            known.respawn = respawn;
+            known.not_before = Some(now + pause);
+            if known.leaving {
+                self.services.swap_remove(at);
+            }
+        }
+    }
+
+    /// Where changes are not told, finds out whether there are any.
+    fn poll_directory(&mut self) {
+        let now = clock::now();
+        if !self.must_poll || now < self.next_poll {
+            return;
+        }
+        self.next_poll = now + POLL;
+        if fs::metadata(&self.directory).ok().map(|found| Stamp::of(&found)) != self.stamp {
+            self.scan_is_due = true;
+        }
+    }
+
+    /// Looks at every entry: starts what is new, takes away what is gone.
+    fn scan(&mut self) {
+        self.scan_is_due = false;
+        let mut complaints = HashSet::new();
+        let understood = match self.look(&mut complaints) {
+            Ok(()) => true,
+            Err(failure) => {
+                complaints.insert(failure.text());
+                false
+            }
+        };
+        complaints.difference(&self.complaints).for_each(|text| self.speaker.warn(text));
+        self.complaints = complaints;
+        if !understood {
+            // Not understood is not gone: services go on, and a poll tries again.
+            self.must_poll = true;
+            self.stamp = None;
+            self.next_poll = clock::now() + POLL;
+            return;
+        }
+        self.scanned_once = true;
+        for known in self.services.iter_mut().filter(|known| !known.seen && !known.leaving) {
+            known.leaving = true;
+            if known.pid != 0 {
+                let _ = process::send(known.pid, Signal::SIGTERM);
+            }
+        }
+        self.services.retain(|known| !known.leaving || known.pid != 0);
+    }
+
+    /// Marks what is there as seen, and notes in `complaints` which entries could not be looked at.
+    fn look(&mut self, complaints: &mut HashSet<Vec<u8>>) -> Result<(), Failure> {
+        // Watch first, then look: what comes in between is told.
+        self.watch();
+        let found = fs::metadata(&self.directory).map_err(|error| Failure::new("stat", &self.directory, error))?;
+        self.stamp = Some(Stamp::of(&found));
+        let entries =
+            fs::read_dir(&self.directory).map_err(|error| Failure::new("open directory", &self.directory, error))?;
+        self.services.iter_mut().for_each(|known| known.seen = false);
+        for entry in entries {
+            let entry = entry.map_err(|error| Failure::new("read directory", &self.directory, error))?;
+            let name = entry.file_name();
+            if name.as_bytes().starts_with(b".") {
+                continue;
+            }
+            match fs::metadata(entry.path()) {
+                Ok(found) if found.is_dir() => {
+                    let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+                    self.take(name, &found, is_link);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    // It may be there all the same: a service is not stopped because stat(2) failed.
+                    if error.kind() != io::ErrorKind::NotFound {
+                        self.services.iter_mut().filter(|known| known.name == name).for_each(|known| known.seen = true);
+                    }
+                    complaints.insert(Failure::new("stat", &name, error).text());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of a directory that is there.
+    fn take(&mut self, name: OsString, found: &Metadata, is_link: bool) {
+        let identity = Identity::of(found);
+        if let Some(known) = self.services.iter_mut().find(|known| known.identity == identity) {
+            known.seen = true;
+            known.leaving = false; // it came back: once its runsv has exited, it is started again
+            return;
+        }
+        let age = found.modified().ok().and_then(|changed| changed.elapsed().ok());
+        let settles_in = if is_link || !self.scanned_once { None } else { age.and_then(settle::remaining) };
+        let now = clock::now();
+        let Ok(argv) = Argv::new([OsStr::new("runsv"), &name]) else { return };
+        self.services.push(Known {
+            identity,
+            name,
+            argv,
+            pid: 0,
+            started: now,
+            respawn: Respawn::default(),
+            not_before: settles_in.map(|pause| now + pause),
+            leaving: false,
+            seen: true,
+        });
+    }
+
+    /// Starts every runsv that is due, and says when the next one is.
+    fn start_due(&mut self) -> Option<Instant> {
+        let now = clock::now();
+        let waits_for_its_name = |services: &[Known], name: &OsStr| {
+            services.iter().any(|other| other.leaving && other.pid != 0 && other.name == name)
+        };
+        let mut next: Option<Instant> = None;
+        let mut opened = None;
+        for at in 0..self.services.len() {
+            let known = &self.services[at];
+            if known.pid != 0 || known.leaving || waits_for_its_name(&self.services, &known.name) {
+                continue;
+            }
+            if let Some(not_before) = known.not_before.filter(|not_before| *not_before > now) {
+                next = Some(next.map_or(not_before, |next| next.min(not_before)));
+                continue;
+            }
+            let directory = opened.get_or_insert_with(|| file::open_directory(&self.directory));
+            let started = match directory {
+                Ok(directory) => self.start(at, directory.as_fd()),
+                Err(error) => Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))),
+            };
+            let known = &mut self.services[at];
+            known.started = now;
+            match started {
+                Ok(pid) => {
+                    known.pid = pid;
+                    known.not_before = None;
+                }
+                Err(error) => {
+                    let (respawn, pause) = known.respawn.died_after(Duration::ZERO);
+                    known.respawn = respawn;
+                    known.not_before = Some(now + pause);
+                    next = Some(next.map_or(now + pause, |next| next.min(now + pause)));
+                    let mut what = OsString::from("runsv ");
+                    what.push(&known.name);
+                    self.speaker.warn_failure(&Failure::new("start", what, error));
+                }
+            }
+        }
+        next
+    }
+
+    fn start(&self, at: usize, directory: std::os::fd::BorrowedFd<'_>) -> io::Result<i32> {
+        let known = &self.services[at];
+        let spawn = Spawn {
+            argv: &known.argv,
+            directory: Some(Directory::Open(directory)),
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            session: self.sessions,
+            mask: self.mask,
+        };
+        let child = spawn.start(|_, error| {
+            let mut what = OsString::from("runsv ");
+            what.push(&known.name);
+            self.speaker.fatal(Failure::new("start", what, error).text());
+        })?;
+        Ok(child.pid())
+    }
+
+    /// Asks to be told of changes in the directory, and of another directory in its place.
+    fn watch(&mut self) {
+        let Some(watcher) = &self.watcher else {
+            self.must_poll = true;
+            return;
+        };
+        let inside = Changes::IN_CREATE
+            | Changes::IN_DELETE
+            | Changes::IN_MOVED_FROM
+            | Changes::IN_MOVED_TO
+            | Changes::IN_ATTRIB
+            | Changes::IN_DELETE_SELF
+            | Changes::IN_MOVE_SELF;
+        let place = Changes::IN_CREATE | Changes::IN_DELETE | Changes::IN_MOVED_FROM | Changes::IN_MOVED_TO;
+        // Watching the same directory again changes nothing.
+        let parent = match self.directory.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => Path::new("/"),
+        };
+        let watched = watcher.watch(&self.directory, inside).is_ok() & watcher.watch(parent, place).is_ok();
+        self.must_poll = !watched || !file::tells_of_changes(&self.directory) || leads_through_links(&self.directory);
+    }
+}
+
+/// Whether a link on the way to `directory`, other than its last part, could lead elsewhere one day.
+fn leads_through_links(directory: &Path) -> bool {
+    let place = |path: &Path| path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let is_straight = |path: &Path| {
+        std::path::absolute(path).is_ok_and(|absolute| fs::canonicalize(path).is_ok_and(|real| real == absolute))
+    };
+    match fs::read_link(directory) {
+        Err(_) => !is_straight(directory),
+        Ok(target) => {
+            let parent = place(directory);
+            let parent = if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent };
+            !is_straight(&parent) || !is_straight(&parent.join(target))
+        }
+    }
+}
+
+impl Stamp {
+    fn of(found: &Metadata) -> Stamp {
+        Stamp { identity: Identity::of(found), changed: found.modified().ok() }
+    }
+}
+
+/// How many bytes a LOG argument must have.
+const SHORTEST_LOG: usize = 7;
+
+/// The memory of LOG, if it is long enough.
+fn log_memory(index: usize, speaker: &Speaker) -> Option<title_memory::Title> {
+    let length = std::env::args_os().nth(index).map_or(0, |log| log.len());
+    if length < SHORTEST_LOG {
+        speaker.warn("log must have at least seven characters.");
+        speaker.warn("log service disabled.");
+        return None;
+    }
+    match title_memory::Title::of_argument(index) {
+        Ok(title) => Some(title),
+        Err(error) => {
+            speaker.warn_failure(&Failure::new("find log argument", "", error));
+            speaker.warn("log service disabled.");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> Option<(bool, String, Option<usize>)> {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        Invocation::read(&args).map(|it| (it.sessions, it.directory.into_string().unwrap(), it.log))
+    }
+
+    #[test]
+    fn arguments_are_read_as_the_original_reads_them() {
+        assert_eq!(read(&["d"]), Some((false, "d".into(), None)));
+        assert_eq!(read(&["-P", "d", "log: ..."]), Some((true, "d".into(), Some(3))));
+        assert_eq!(read(&["-Pfoo", "d"]), Some((true, "d".into(), None)));
+        assert_eq!(read(&["--", "d", "l"]), Some((false, "d".into(), Some(3))));
+        assert_eq!(read(&["-x", "l"]), Some((false, "-x".into(), Some(2))));
+        assert_eq!(read(&["-P"]), None);
+        assert_eq!(read(&[]), None);
+    }
+}

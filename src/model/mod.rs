@@ -4,8 +4,10 @@
 //! with invented values.
 
 pub mod control;
+pub mod family;
 pub mod pair;
 pub mod respawn;
 pub mod service;
+pub mod settle;
 pub mod status;
 pub mod tai;

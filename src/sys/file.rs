@@ -103,3 +103,8 @@ pub fn tells_of_changes(path: &Path) -> bool {
         Err(_) => false,
     }
 }
+
+/// Opens a directory, as something to start programs in.
+pub fn open_directory(path: impl AsRef<Path>) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NONBLOCK).open(path)
+}

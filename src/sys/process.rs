@@ -260,3 +260,13 @@ pub fn adopt_orphans() -> io::Result<()> {
 pub fn id() -> i32 {
     nix::unistd::getpid().as_raw()
 }
+
+/// Takes `name` out of this process's environment and gives what it was.
+///
+/// Call it while the process has one thread, at its start.
+pub fn take_variable(name: &str) -> Option<std::ffi::OsString> {
+    let value = std::env::var_os(name)?;
+    // SAFETY: no other thread reads the environment: the supervisors have one.
+    unsafe { std::env::remove_var(name) };
+    Some(value)
+}

@@ -1,0 +1,141 @@
+//! The ordered stop of a tree: services first, then their log services, then itself.
+//!
+//! Every runsv is told to exit: it ends its service with TERM, lets the log service read to the end, and goes. At
+//! the deadline whatever still runs under a runsv is killed, the log services only a little later, so that they can
+//! write what is left. Orphans have become children of this process, so that nothing is left behind unseen.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::model::family;
+use crate::msg::Speaker;
+use crate::supervise::Probe;
+use crate::sys::poll::Poller;
+use crate::sys::process;
+use crate::sys::signal::{Signal, Signals};
+use crate::sys::{clock, proc};
+
+/// How long log services may read on after their services were killed.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often to try again to end what does not end.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How far the stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Everybody was asked; services are killed at this moment.
+    Asked(Instant),
+    /// Services were killed; everything is at this moment.
+    KilledServices(Instant),
+    /// Everything is killed, again and again until nothing is left.
+    KillAll(Instant),
+}
+
+/// The stop of one tree.
+pub struct Stop<'a> {
+    speaker: &'a Speaker,
+    /// The pid of each runsv, and its service directory.
+    runsvs: Vec<(i32, PathBuf)>,
+    stage: Stage,
+    asked_strays: bool,
+}
+
+impl<'a> Stop<'a> {
+    /// Asks every runsv to exit.
+    pub fn new(runsvs: Vec<(i32, PathBuf)>, deadline: Duration, speaker: &'a Speaker) -> Stop<'a> {
+        for (pid, _) in &runsvs {
+            let _ = process::send(*pid, Signal::SIGTERM);
+        }
+        Stop { speaker, runsvs, stage: Stage::Asked(clock::now() + deadline), asked_strays: false }
+    }
+
+    /// Waits until no process of the tree is left.
+    pub fn carry_out(mut self, poller: &mut Poller, signals: &Signals) {
+        while self.reap() {
+            self.ask_strays();
+            let now = clock::now();
+            let next = match self.stage {
+                Stage::Asked(at) | Stage::KilledServices(at) | Stage::KillAll(at) => at,
+            };
+            if next <= now {
+                self.go_further(now);
+                continue;
+            }
+            let _ = poller.wait(Some(next.saturating_duration_since(now)));
+            while let Ok(Some(_)) = signals.next() {}
+        }
+    }
+
+    /// Reaps what has ended; false when this process has no child any more.
+    fn reap(&mut self) -> bool {
+        loop {
+            match process::reap(-1) {
+                Ok(Some((pid, _))) => self.runsvs.retain(|(runsv, _)| *runsv != pid),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Once every runsv has gone, what is left are processes that left their services: they are asked, too.
+    fn ask_strays(&mut self) {
+        if self.runsvs.is_empty() && !self.asked_strays {
+            self.asked_strays = true;
+            for pid in self.family(&[]) {
+                let _ = process::send(pid, Signal::SIGTERM);
+                let _ = process::send(pid, Signal::SIGCONT);
+            }
+        }
+    }
+
+    fn go_further(&mut self, now: Instant) {
+        let stage = match self.stage {
+            Stage::Asked(_) => {
+                let spared = self.log_services();
+                let services = self.family(&spared);
+                self.speaker.warn(format!(
+                    "stopping takes too long: killing {} processes of {} services",
+                    services.len(),
+                    self.runsvs.len()
+                ));
+                services.iter().for_each(|pid| kill(*pid));
+                Stage::KilledServices(now + GRACE)
+            }
+            Stage::KilledServices(_) | Stage::KillAll(_) => {
+                self.family(&[]).iter().for_each(|pid| kill(*pid));
+                self.runsvs.iter().for_each(|(pid, _)| kill(*pid));
+                Stage::KillAll(now + AGAIN)
+            }
+        };
+        self.stage = stage;
+    }
+
+    /// Every descendant of this process that is no runsv of it, without the `spared` and theirs.
+    fn family(&self, spared: &[i32]) -> Vec<i32> {
+        let relations: Vec<family::Relation> = proc::relations()
+            .into_iter()
+            .filter(|relation| !relation.ended)
+            .map(|relation| (relation.pid, relation.parent))
+            .collect();
+        let mut family = family::descendants(&relations, process::id(), spared);
+        family.retain(|pid| self.runsvs.iter().all(|(runsv, _)| runsv != pid));
+        family
+    }
+
+    /// The log services that still run under a runsv, as the records tell.
+    fn log_services(&self) -> Vec<i32> {
+        let relations = proc::relations();
+        let of_runsv = |pid: i32, runsv: i32| relations.iter().any(|it| it.pid == pid && it.parent == runsv);
+        self.runsvs
+            .iter()
+            .filter_map(|(runsv, directory)| {
+                let status = Probe::new(directory.join("log")).last_status().ok()?;
+                (status.pid > 0 && of_runsv(status.pid, *runsv)).then_some(status.pid)
+            })
+            .collect()
+    }
+}
+
+fn kill(pid: i32) {
+    let _ = process::send(pid, Signal::SIGKILL);
+}
