@@ -42,15 +42,21 @@ impl Severity {
 /// Shown as `unable to lock supervise/lock: temporary failure`; without an object, `unable to fork: ...`.
 #[derive(Debug)]
 pub struct Failure {
-    deed: &'static str,
-    object: Vec<u8>,
+    what: Vec<u8>,
     reason: io::Error,
 }
 
 impl Failure {
     /// `unable to DEED OBJECT: REASON`.
     pub fn new(deed: &'static str, object: impl AsRef<OsStr>, reason: impl Into<io::Error>) -> Failure {
-        Failure { deed, object: object.as_ref().as_bytes().to_vec(), reason: reason.into() }
+        let object = object.as_ref().as_bytes();
+        let space: &[u8] = if object.is_empty() { b"" } else { b" " };
+        Failure { what: join(&[deed.as_bytes(), space, object]), reason: reason.into() }
+    }
+
+    /// `unable to DEED: OBJECT: REASON`, as chpst has it.
+    pub fn with(deed: &'static str, object: impl AsRef<OsStr>, reason: impl Into<io::Error>) -> Failure {
+        Failure { what: join(&[deed.as_bytes(), b": ", object.as_ref().as_bytes()]), reason: reason.into() }
     }
 
     /// The error behind it.
@@ -60,15 +66,7 @@ impl Failure {
 
     /// The text after the severity, as bytes: paths need not be UTF-8.
     pub fn text(&self) -> Vec<u8> {
-        let mut text = b"unable to ".to_vec();
-        text.extend_from_slice(self.deed.as_bytes());
-        if !self.object.is_empty() {
-            text.push(b' ');
-            text.extend_from_slice(&self.object);
-        }
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(reason(&self.reason).as_bytes());
-        text
+        join(&[b"unable to ", &self.what, b": ", reason(&self.reason).as_bytes()])
     }
 }
 
@@ -76,11 +74,18 @@ impl Failure {
 pub trait Tried<T> {
     /// Says what was tried and on what.
     fn tried(self, deed: &'static str, object: impl AsRef<OsStr>) -> Result<T, Failure>;
+
+    /// The same in the form of [`Failure::with`].
+    fn tried_with(self, deed: &'static str, object: impl AsRef<OsStr>) -> Result<T, Failure>;
 }
 
 impl<T, E: Into<io::Error>> Tried<T> for Result<T, E> {
     fn tried(self, deed: &'static str, object: impl AsRef<OsStr>) -> Result<T, Failure> {
         self.map_err(|error| Failure::new(deed, object, error))
+    }
+
+    fn tried_with(self, deed: &'static str, object: impl AsRef<OsStr>) -> Result<T, Failure> {
+        self.map_err(|error| Failure::with(deed, object, error))
     }
 }
 
@@ -282,6 +287,14 @@ mod tests {
             Speaker::of("runsv", "foo").line(Severity::Fatal, failure.text()),
             b"runsv foo: fatal: unable to lock supervise/lock: temporary failure\n"
         );
+    }
+
+    #[test]
+    fn a_deed_may_stand_apart_from_its_object_or_have_none() {
+        let text = |failure: Failure| String::from_utf8(failure.text()).unwrap();
+        assert_eq!(text(Failure::new("fork", "", Errno::ENOMEM)), "unable to fork: out of memory");
+        assert_eq!(text(Failure::with("run", "foo", Errno::EACCES)), "unable to run: foo: access denied");
+        assert_eq!(text(Failure::with("run", "", Errno::EACCES)), "unable to run: : access denied");
     }
 
     #[test]

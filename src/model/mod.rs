@@ -4,6 +4,10 @@
 //! with invented values.
 
 pub mod control;
+pub mod envdir;
+pub mod ids;
+pub mod lookup;
+pub mod number;
 pub mod pair;
 pub mod respawn;
 pub mod service;
