@@ -19,8 +19,10 @@ pub enum Ids {
     Numbers {
         /// The user id.
         uid: u32,
-        /// The group ids, at least one; the first is the group id.
-        gids: Vec<u32>,
+        /// The group id: the first of `groups`.
+        gid: u32,
+        /// All groups.
+        groups: Vec<u32>,
     },
 }
 
@@ -44,8 +46,9 @@ pub fn parse(text: &OsStr) -> Result<Ids, Invalid> {
     if let Some(numbers) = bytes.strip_prefix(b":") {
         let mut ids = numbers.split(|byte| *byte == b':').map(|part| number::id(part).ok_or(Invalid::Number));
         let uid = ids.next().unwrap_or(Err(Invalid::Number))?;
-        let gids = ids.collect::<Result<Vec<_>, _>>()?;
-        return if gids.is_empty() { Err(Invalid::Number) } else { Ok(Ids::Numbers { uid, gids }) };
+        let groups = ids.collect::<Result<Vec<_>, _>>()?;
+        let gid = *groups.first().ok_or(Invalid::Number)?;
+        return Ok(Ids::Numbers { uid, gid, groups });
     }
     let name = |part: &[u8]| if part.is_empty() { Err(Invalid::Name) } else { Ok(OsStr::from_bytes(part).into()) };
     let mut names = bytes.split(|byte| *byte == b':').map(name);
@@ -61,8 +64,8 @@ mod tests {
         Ok(Ids::Names { user: user.into(), groups: groups.iter().map(OsString::from).collect() })
     }
 
-    fn numbers(uid: u32, gids: &[u32]) -> Result<Ids, Invalid> {
-        Ok(Ids::Numbers { uid, gids: gids.to_vec() })
+    fn numbers(uid: u32, groups: &[u32]) -> Result<Ids, Invalid> {
+        Ok(Ids::Numbers { uid, gid: groups[0], groups: groups.to_vec() })
     }
 
     #[test]
