@@ -50,8 +50,8 @@ impl Usage {
     pub fn parse(&self, command: Command, args: Vec<OsString>) -> Result<Given, ExitCode> {
         let (options, operands) = split_options(&command, args);
         let command = command.no_binary_name(true).disable_help_subcommand(true).args_override_self(true);
-        let command = command.mut_args(|arg| if takes_value(&arg) { arg.allow_hyphen_values(true) } else { arg });
-        match command.try_get_matches_from(options) {
+        let mut command = command.mut_args(|arg| if takes_value(&arg) { arg.allow_hyphen_values(true) } else { arg });
+        match command.try_get_matches_from_mut(options) {
             Ok(options) => Ok(Given { options, operands }),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 let written = msg::to_stdout(error.render().to_string().as_bytes());
@@ -59,7 +59,7 @@ impl Usage {
             }
             Err(error) => {
                 let name = base_name(&self.program);
-                msg::to_stderr(&msg::join(&[name.as_bytes(), b": ", complaint(&error).as_bytes(), b"\n"]));
+                msg::to_stderr(&msg::join(&[name.as_bytes(), b": ", complaint(&command, &error).as_bytes(), b"\n"]));
                 Err(self.fail())
             }
         }
@@ -79,17 +79,23 @@ pub fn arguments(default_name: &str) -> (OsString, Vec<OsString>) {
 }
 
 /// The original's words for an error that clap found.
-fn complaint(error: &clap::Error) -> String {
+fn complaint(command: &Command, error: &clap::Error) -> String {
     let argument = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(text)) => text.as_str(),
         _ => "",
     };
-    let letter = argument.trim_start_matches('-').chars().next().unwrap_or('-');
+    let option = match argument.strip_prefix("--") {
+        Some(long) => {
+            let long = long.split([' ', '=']).next().unwrap_or(long);
+            let known = command.get_arguments().find(|arg| arg.get_long() == Some(long));
+            known.and_then(clap::Arg::get_short).map_or(long.to_owned(), String::from)
+        }
+        None => argument.trim_start_matches('-').chars().next().unwrap_or('-').to_string(),
+    };
     match error.kind() {
-        ErrorKind::UnknownArgument if argument.starts_with("--") => format!("illegal option -- {}", &argument[2..]),
-        ErrorKind::UnknownArgument => format!("illegal option -- {letter}"),
+        ErrorKind::UnknownArgument => format!("illegal option -- {option}"),
         ErrorKind::InvalidValue | ErrorKind::TooFewValues if value_is_missing(error) => {
-            format!("option requires an argument -- {letter}")
+            format!("option requires an argument -- {option}")
         }
         _ => {
             let text = error.render().to_string();
@@ -201,9 +207,14 @@ mod tests {
 
     #[test]
     fn errors_are_said_in_the_originals_words() {
-        let fails = |args: &[&str]| complaint(&command().no_binary_name(true).try_get_matches_from(args).unwrap_err());
+        let fails = |args: &[&str]| {
+            let mut command = command().no_binary_name(true).arg(Arg::new("mode").long("mode"));
+            let error = command.try_get_matches_from_mut(args).unwrap_err();
+            complaint(&command, &error)
+        };
         assert_eq!(fails(&["-vx"]), "illegal option -- x");
         assert_eq!(fails(&["-w"]), "option requires an argument -- w");
         assert_eq!(fails(&["--nonsense"]), "illegal option -- nonsense");
+        assert_eq!(fails(&["--mode"]), "option requires an argument -- mode");
     }
 }
