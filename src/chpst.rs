@@ -1,5 +1,6 @@
 //! chpst: change the process state, then become another program.
 
+mod emulation;
 pub mod envdir;
 
 use std::convert::Infallible;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use self::emulation::Emulation;
 use crate::cli::{self, Usage};
 use crate::model::envdir::{Setting, apply};
 use crate::model::ids::{self, Ids, Invalid};
@@ -21,6 +23,7 @@ use crate::msg::{self, Failure, Severity, Speaker, Tried as _};
 use crate::sys::limit::{self, Resource};
 use crate::sys::process::{self, Argv, Image};
 use crate::sys::signal::Signal;
+use crate::sys::user::Account;
 use crate::sys::{fd, file, user};
 
 /// Wrong options. Source: chpst(8).
@@ -31,8 +34,11 @@ pub const EXIT_FAILURE: u8 = 111;
 const ARGUMENTS: &str = "[-vVP012] [-u user[:group]] [-U user[:group]] [-b argv0] [-e dir] [-/ root] [-C pwd] \
                          [-n nice] [-l|-L lock] [-m n] [-d n] [-o n] [-p n] [-f n] [-c n] [-t n] prog";
 
+/// The id of an option and what it limits.
+type Limit = (&'static str, &'static [Resource]);
+
 /// The limits that have an option: its id and what it limits. Source: runit 2.3.0, src/chpst.c.
-const LIMITS: [(&str, &[Resource]); 8] = [
+const LIMITS: [Limit; 8] = [
     ("memory", &MEMORY),
     ("data", &[Resource::RLIMIT_DATA]),
     ("files", &[Resource::RLIMIT_NOFILE]),
@@ -113,8 +119,11 @@ fn value(id: &'static str, letter: char, name: &'static str, help: &'static str)
 
 /// Does what `args` say, as the program called `name`. Returns only when that failed.
 pub fn run(name: &OsStr, args: Vec<OsString>) -> ExitCode {
-    let path = std::env::var_os("PATH");
-    let usage = Usage::new(program_name(name), ARGUMENTS, EXIT_USAGE);
+    let name = program_name(name);
+    if let Some(emulation) = Emulation::called(name) {
+        return emulation.run(name, args);
+    }
+    let usage = Usage::new(name, ARGUMENTS, EXIT_USAGE);
     let given = match usage.parse(command(), args) {
         Ok(given) => given,
         Err(code) => return code,
@@ -128,7 +137,7 @@ pub fn run(name: &OsStr, args: Vec<OsString>) -> ExitCode {
         return usage.fail();
     }
     match Changes::from_options(&given.options) {
-        Some(changes) if !given.operands.is_empty() => changes.carry_out(given.operands, path),
+        Some(changes) if !given.operands.is_empty() => changes.carry_out(given.operands),
         _ => usage.fail(),
     }
 }
@@ -150,17 +159,48 @@ struct Changes {
     verbose: bool,
     session: bool,
     environment: Option<OsString>,
+    directories_in_environment: Directories,
     root: Option<OsString>,
     directory: Option<OsString>,
     nice: i32,
-    shown_user: Option<OsString>,
-    user: Option<OsString>,
-    all_groups: bool,
+    shown_user: Option<Who>,
+    user: Option<Who>,
     lock: Option<Lock>,
     closed: Vec<Standard>,
     umask: Option<u32>,
     limits: Vec<(Resource, u64)>,
     argv0: Option<OsString>,
+    failure: OnFailure,
+}
+
+/// What a directory among the files of `-e` means.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Directories {
+    /// A warning under -v.
+    #[default]
+    Skipped,
+    /// The end.
+    Fatal,
+}
+
+/// How a failure ends the program.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum OnFailure {
+    /// With a message and [`EXIT_FAILURE`].
+    #[default]
+    Message,
+    /// Without a word, as if all were well.
+    Silence,
+}
+
+/// Somebody, as the command line names them.
+enum Who {
+    /// `[:]user[:group]...`
+    Ids(OsString),
+    /// A user, in all groups of that user.
+    AllGroups(OsString),
+    /// A user, whatever colons are in the name.
+    Account(OsString),
 }
 
 struct Lock {
@@ -221,24 +261,27 @@ impl Changes {
             root: value("root"),
             directory: value("pwd"),
             nice: value("nice").map_or(Some(0), |text| number::increment(text.as_bytes()))?,
-            shown_user: value("shown-user"),
-            user: value("user"),
-            all_groups: options.get_flag("all-groups"),
+            shown_user: value("shown-user").map(Who::Ids),
+            user: value("user").map(if options.get_flag("all-groups") { Who::AllGroups } else { Who::Ids }),
             lock: lock(options)?,
             closed: Standard::ALL.iter().filter(|(_, id)| options.get_flag(id)).map(|(it, _)| *it).collect(),
             umask: match value("umask") {
                 Some(text) => Some(number::mode(text.as_bytes())?),
                 None => None,
             },
-            limits: limits(options)?,
+            limits: limits(options, &LIMITS, number::limit)?,
             argv0: value("argv0"),
+            ..Changes::default()
         })
     }
 
-    /// Becomes the program, searched in `path`. Returns only when that failed.
-    fn carry_out(self, program: Vec<OsString>, path: Option<OsString>) -> ExitCode {
-        let mut stderr = None;
-        let Err(Fatal(text)) = self.become_program(program, path, &mut stderr);
+    /// Becomes the program. Returns only when that failed.
+    fn carry_out(self, program: Vec<OsString>) -> ExitCode {
+        let (mut stderr, failure) = (None, self.failure);
+        let Err(Fatal(text)) = self.become_program(program, &mut stderr);
+        if failure == OnFailure::Silence {
+            return ExitCode::SUCCESS;
+        }
         let line = speaker().line(Severity::Fatal, text);
         match stderr {
             Some(mut copy) => drop(File::write_all(&mut copy, &line)), // there is nobody to tell when that fails
@@ -250,12 +293,7 @@ impl Changes {
     /// Everything, in the order of the original: with -2 `stderr` becomes a copy of what is closed, for last words.
     ///
     /// Differs: the original closes stderr for good, and fails without a word.
-    fn become_program(
-        self,
-        mut program: Vec<OsString>,
-        path: Option<OsString>,
-        stderr: &mut Option<File>,
-    ) -> Result<Infallible, Fatal> {
+    fn become_program(self, mut program: Vec<OsString>, stderr: &mut Option<File>) -> Result<Infallible, Fatal> {
         if self.session {
             let _ = process::lead_session(); // it fails for the leader of a group, who goes on as it is
         }
@@ -270,18 +308,18 @@ impl Changes {
         if self.nice != 0 {
             limit::add_nice(self.nice).tried("set nice level", "")?;
         }
-        if let Some(text) = &self.shown_user {
-            let identity = identity(text, false)?;
+        if let Some(who) = &self.shown_user {
+            let identity = who.find()?;
             settings.push(Setting::set("GID", identity.gid.to_string()));
             settings.push(Setting::set("UID", identity.uid.to_string()));
         }
-        if let Some(text) = &self.user {
-            identity(text, self.all_groups)?.assume()?;
+        if let Some(who) = &self.user {
+            who.find()?.assume()?;
         }
         let lock = self.lock.as_ref().map(Lock::take).transpose()?;
 
         // Made now: once there are limits, there may be no memory for it.
-        let files = lookup::candidates(&program[0], path.as_deref());
+        let files = lookup::candidates(&program[0], std::env::var_os("PATH").as_deref());
         if let Some(argv0) = self.argv0 {
             program[0] = argv0;
         }
@@ -312,6 +350,10 @@ impl Changes {
     fn read_environment(&self) -> Result<Vec<Setting>, Failure> {
         let Some(directory) = &self.environment else { return Ok(Vec::new()) };
         envdir::read(directory, |skipped| {
+            let directory = skipped.reason().kind() == io::ErrorKind::IsADirectory;
+            if directory && self.directories_in_environment == Directories::Fatal {
+                return Err(skipped);
+            }
             if self.verbose {
                 speaker().warn_failure(&skipped);
             }
@@ -342,11 +384,11 @@ fn lock(options: &ArgMatches) -> Option<Option<Lock>> {
 }
 
 /// The limits asked for, in the order in which they were: of two for one resource the last one counts.
-fn limits(options: &ArgMatches) -> Option<Vec<(Resource, u64)>> {
+fn limits(options: &ArgMatches, known: &[Limit], parse: fn(&[u8]) -> Option<u64>) -> Option<Vec<(Resource, u64)>> {
     let mut found = Vec::new();
-    for (id, resources) in LIMITS {
+    for (id, resources) in known {
         if let (Some(text), Some(index)) = (options.get_one::<OsString>(id), options.index_of(id)) {
-            found.push((index, resources, number::limit(text.as_bytes())?));
+            found.push((index, *resources, parse(text.as_bytes())?));
         }
     }
     found.sort_by_key(|(index, ..)| *index);
@@ -365,6 +407,11 @@ impl Lock {
 }
 
 impl Identity {
+    /// A user whose primary group is the only one.
+    fn alone(account: &Account) -> Identity {
+        Identity { uid: account.uid, gid: account.gid, groups: vec![account.gid] }
+    }
+
     /// Becomes this user, for good.
     fn assume(&self) -> Result<(), Failure> {
         user::set_groups(&self.groups).tried("setgroups", "")?;
@@ -373,26 +420,47 @@ impl Identity {
     }
 }
 
+impl Who {
+    fn find(&self) -> Result<Identity, Fatal> {
+        match self {
+            Who::Ids(text) => listed(text),
+            Who::AllGroups(name) => {
+                let account = account(name, "user/group", DATABASE)?;
+                let groups = user::groups_of(name, account.gid).tried(DATABASE, "")?;
+                Ok(Identity { groups, ..Identity::alone(&account) })
+            }
+            Who::Account(name) => Ok(Identity::alone(&account(name, "account", "get password file entry")?)),
+        }
+    }
+}
+
+/// What fails when the account database cannot be asked.
+const DATABASE: &str = "get password/group file entry";
+
 /// Finds out who `[:]user[:group]...` is.
-fn identity(text: &OsStr, all_groups: bool) -> Result<Identity, Fatal> {
-    let unknown = || Fatal(msg::join(&[b"unknown user/group: ", text.as_bytes()]));
-    let lookup_failed = |error: io::Error| Failure::new("get password/group file entry", "", error);
-    let (user, groups) = match ids::parse(text) {
+fn listed(text: &OsStr) -> Result<Identity, Fatal> {
+    let (user, names) = match ids::parse(text) {
         Ok(Ids::Numbers { uid, gid, groups }) => return Ok(Identity { uid, gid, groups }),
         Ok(Ids::Names { user, groups }) => (user, groups),
-        Err(Invalid::Name) => return Err(unknown()),
+        Err(Invalid::Name) => return Err(unknown("user/group", text)),
         Err(Invalid::Number) => return Err(Fatal(msg::join(&[b"invalid uid/gids: ", &text.as_bytes()[1..]]))),
     };
-    let account = user::account(&user).map_err(lookup_failed)?.ok_or_else(unknown)?;
-    let mut gids = Vec::with_capacity(groups.len());
-    for group in groups {
-        gids.push(user::group(&group).map_err(lookup_failed)?.ok_or_else(unknown)?);
+    let account = user::account(&user).tried(DATABASE, "")?.ok_or_else(|| unknown("user/group", text))?;
+    let mut groups = Vec::with_capacity(names.len());
+    for name in names {
+        let group = user::group(&name).tried(DATABASE, "")?;
+        groups.push(group.ok_or_else(|| unknown("user/group", text))?);
     }
-    let gid = gids.first().copied().unwrap_or(account.gid);
-    if all_groups {
-        gids = user::groups_of(&user, gid).map_err(lookup_failed)?;
-    } else if gids.is_empty() {
-        gids.push(gid);
-    }
-    Ok(Identity { uid: account.uid, gid, groups: gids })
+    Ok(match groups.first() {
+        Some(gid) => Identity { uid: account.uid, gid: *gid, groups },
+        None => Identity::alone(&account),
+    })
+}
+
+fn account(name: &OsStr, kind: &str, deed: &'static str) -> Result<Account, Fatal> {
+    user::account(name).tried(deed, "")?.ok_or_else(|| unknown(kind, name))
+}
+
+fn unknown(kind: &str, name: &OsStr) -> Fatal {
+    Fatal(msg::join(&[b"unknown ", kind.as_bytes(), b": ", name.as_bytes()]))
 }

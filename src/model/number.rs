@@ -22,6 +22,11 @@ pub fn limit(text: &[u8]) -> Option<u64> {
     strict(text).map(|number| if number > i64::MAX.unsigned_abs() { UNLIMITED } else { number })
 }
 
+/// Parses a soft limit as softlimit takes it: also `=`, which means [`UNLIMITED`].
+pub fn limit_or_hard(text: &[u8]) -> Option<u64> {
+    if text == b"=" { Some(UNLIMITED) } else { limit(text) }
+}
+
 /// Parses a nice increment: `5`, `+5` or `-5`.
 pub fn increment(text: &[u8]) -> Option<i32> {
     let (negative, digits) = match text {
@@ -76,6 +81,9 @@ mod tests {
         assert_eq!(limit(b"18446744073709551616"), Some(UNLIMITED));
         assert_eq!(limit(b""), Some(0));
         assert_eq!(limit(b"="), None);
+        assert_eq!(limit_or_hard(b"="), Some(UNLIMITED));
+        assert_eq!(limit_or_hard(b"5"), Some(5));
+        assert_eq!(limit_or_hard(b"=5"), None);
     }
 
     #[test]

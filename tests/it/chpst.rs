@@ -290,7 +290,7 @@ fn an_environment_directory_that_cannot_be_read_is_fatal() {
     fails_with("env/A", "unable to switch to directory: env/A: not a directory");
     fails_with("", "unable to switch to directory: : file does not exist");
 
-    fs::set_permissions(place.path("env/A"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place.path("env/A"), Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(place.path("shut"), Permissions::from_mode(0o711)).unwrap();
     let unprivileged = |args: &[&str], text: &str| match place.chpst_unprivileged(args) {
         Some(outcome) => assert_eq!(outcome, fatal(text)),
@@ -585,4 +585,95 @@ fn of_two_limits_for_one_thing_the_last_counts() {
     assert_eq!(data(&["-m", "1000000000", "-d", "900000000"]), 900_000_000);
     assert_eq!(data(&["-d", "900000000", "-m", "1000000000"]), 1_000_000_000);
     assert_eq!(data(&["-d", "900000000", "-d", "800000000"]), 800_000_000);
+}
+
+// The names of daemontools
+
+impl Place {
+    fn called(&self, name: &str, args: &[&str]) -> Outcome {
+        Outcome::of(self.command(args).arg0(name))
+    }
+}
+
+#[test]
+fn called_by_another_name_it_has_the_usage_of_that_program() {
+    let place = Place::new();
+    for (name, arguments) in [
+        ("setuidgid", "account child"),
+        ("envuidgid", "account child"),
+        ("envdir", "dir child"),
+        ("pgrphack", "child"),
+        ("setlock", "[ -nNxX ] file program [ arg ... ]"),
+        (
+            "softlimit",
+            "[-a allbytes] [-c corebytes] [-d databytes] [-f filebytes] [-l lockbytes] [-m membytes] [-o openfiles] \
+             [-p processes] [-r residentbytes] [-s stackbytes] [-t cpusecs] child",
+        ),
+    ] {
+        let usage = fails(&format!("usage: {name} {arguments}\n\n"), 100);
+        assert_eq!(place.called(name, &[]), usage);
+        assert_eq!(place.called(&format!("/some/where/d{name}"), &[]), usage);
+    }
+    assert_eq!(place.called("dchpst", &[]), fails(USAGE, 100));
+}
+
+#[test]
+fn setuidgid_and_envuidgid_take_an_account_and_nothing_else() {
+    let place = Place::new();
+    assert_eq!(place.called("envuidgid", &["root", "env"]), says(&format!("PATH={PATH}\nGID=0\nUID=0\n")));
+    for name in ["setuidgid", "envuidgid"] {
+        for account in ["nosuch", "root:root", ":0:0", "-x"] {
+            assert_eq!(place.called(name, &[account, "true"]), fatal(&format!("unknown account: {account}")));
+        }
+    }
+    if !is_root() {
+        return skip("setuidgid_and_envuidgid_take_an_account_and_nothing_else", "needs root");
+    }
+    assert_eq!(place.called("setuidgid", &["root", "id", "-G"]), says("0\n"));
+}
+
+#[test]
+fn envdir_takes_no_directory_for_a_variable() {
+    let place = Place::new();
+    place.directory("env").file("env/A", "1");
+    assert_eq!(place.called("envdir", &["env", "env"]), says(&format!("PATH={PATH}\nA=1\n")));
+    place.directory("env/SUB");
+    assert_eq!(place.called("envdir", &["env", "env"]), fatal("unable to read env/SUB: is a directory"));
+}
+
+#[test]
+fn pgrphack_leads_a_new_session() {
+    let stat = Place::new().called("pgrphack", &["cat", "/proc/self/stat"]).stdout;
+    let fields: Vec<&str> = stat.split(' ').collect();
+    assert_eq!(fields[5], fields[0], "{stat}");
+}
+
+#[test]
+fn setlock_does_not_wait_unless_told_and_can_fail_in_silence() {
+    let place = Place::new();
+    assert_eq!(place.called("setlock", &["-N", "lock", "echo", "-x"]), says("-x\n"));
+    let file = File::open(place.path("lock")).unwrap();
+    file.lock_exclusive().unwrap();
+    for options in [&["lock"][..], &["-N", "lock"], &["-nN", "lock"], &["-xX", "lock"]] {
+        let outcome = place.called("setlock", &[options, &["echo", "ran"]].concat());
+        assert_eq!(outcome, fatal("unable to lock: lock: temporary failure"), "{options:?}");
+    }
+    assert_eq!(place.called("setlock", &["-x", "lock", "echo", "ran"]), says(""));
+    FileExt::unlock(&file).unwrap();
+    assert_eq!(place.called("setlock", &["-Nn", "lock", "echo", "ran"]), says("ran\n"));
+    assert_eq!(place.called("setlock", &["-x", "lock", "nosuch"]), says(""));
+}
+
+#[test]
+fn softlimit_knows_the_hard_limit_as_an_equals_sign() {
+    let place = Place::new();
+    let open_files =
+        |options: &[&str], limit: &str| place.called("softlimit", &[options, &["sh", "-c", limit]].concat()).stdout;
+    let hard = open_files(&[], "ulimit -Hn");
+    assert_eq!(open_files(&["-o", "20"], "ulimit -Sn"), "20\n");
+    assert_eq!(open_files(&["-o", "="], "ulimit -Sn"), hard);
+    assert_eq!(open_files(&["-o="], "ulimit -Sn"), hard);
+    assert_eq!(place.called("softlimit", &["-o", "x", "true"]), fails(&USAGE.replace("chpst", "softlimit"), 100));
+    let options = ["-a", "-c", "-d", "-f", "-l", "-m", "-p", "-r", "-s", "-t"].map(|option| [option, "="]);
+    assert_eq!(place.called("softlimit", &[options.as_flattened(), &["true"]].concat()), says(""));
 }
