@@ -1,1 +1,466 @@
-//! chpst
+//! chpst: change the process state, then become another program.
+
+mod emulation;
+pub mod envdir;
+
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use self::emulation::Emulation;
+use crate::cli::{self, Usage};
+use crate::model::envdir::{Setting, apply};
+use crate::model::ids::{self, Ids, Invalid};
+use crate::model::{lookup, number};
+use crate::msg::{self, Failure, Severity, Speaker, Tried as _};
+use crate::sys::limit::{self, Resource};
+use crate::sys::process::{self, Argv, Image};
+use crate::sys::signal::Signal;
+use crate::sys::user::Account;
+use crate::sys::{fd, file, user};
+
+/// Wrong options. Source: chpst(8).
+pub const EXIT_USAGE: u8 = 100;
+/// The process state could not be changed. Source: chpst(8).
+pub const EXIT_FAILURE: u8 = 111;
+
+const ARGUMENTS: &str = "[-vVP012] [-u user[:group]] [-U user[:group]] [-b argv0] [-e dir] [-/ root] [-C pwd] \
+                         [-n nice] [-l|-L lock] [-m n] [-d n] [-o n] [-p n] [-f n] [-c n] [-t n] prog";
+
+/// The id of an option and what it limits.
+type Limit = (&'static str, &'static [Resource]);
+
+/// The limits that have an option: its id and what it limits. Source: runit 2.3.0, src/chpst.c.
+const LIMITS: [Limit; 8] = [
+    ("memory", &MEMORY),
+    ("data", &[Resource::RLIMIT_DATA]),
+    ("files", &[Resource::RLIMIT_NOFILE]),
+    ("processes", &[Resource::RLIMIT_NPROC]),
+    ("file-size", &[Resource::RLIMIT_FSIZE]),
+    ("core-size", &[Resource::RLIMIT_CORE]),
+    ("resident", &[Resource::RLIMIT_RSS]),
+    ("seconds", &[Resource::RLIMIT_CPU]),
+];
+
+const MEMORY: [Resource; 4] =
+    [Resource::RLIMIT_DATA, Resource::RLIMIT_STACK, Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_AS];
+
+/// The options of chpst.
+pub fn command() -> Command {
+    let user = [
+        value("user", 'u', "[:]USER[:GROUP]...", "become this user, in these groups only"),
+        long("all-groups", "with -u USER: in all groups of the user").action(ArgAction::SetTrue),
+        value("shown-user", 'U', "[:]USER[:GROUP]", "set UID and GID in the environment"),
+    ];
+    let place = [
+        value("envdir", 'e', "DIR", "set a variable for each file in DIR"),
+        value("root", '/', "ROOT", "change the root directory"),
+        value("pwd", 'C', "PWD", "change the working directory, after -/"),
+        value("argv0", 'b', "ARGV0", "run PROG under this name"),
+        long("umask", "set the file creation mask, in octal").value_name("MODE").value_parser(value_parser!(OsString)),
+    ];
+    let process = [
+        value("nice", 'n', "INC", "add INC to the nice value"),
+        value("lock", 'l', "LOCK", "lock this file, waiting for it").action(ArgAction::Append),
+        value("lock-now", 'L', "LOCK", "lock this file, or fail at once").action(ArgAction::Append),
+        flag("session", 'P', "lead a new session"),
+        flag("stdin", '0', "close standard input"),
+        flag("stdout", '1', "close standard output"),
+        flag("stderr", '2', "close standard error"),
+    ];
+    let limits = [
+        value("memory", 'm', "BYTES", "data, stack, locked and all memory, each"),
+        value("data", 'd', "BYTES", "data segment"),
+        value("files", 'o', "N", "open files"),
+        value("processes", 'p', "N", "processes of the user"),
+        value("file-size", 'f', "BYTES", "size of a file"),
+        value("core-size", 'c', "BYTES", "size of a core file"),
+        value("resident", 'r', "BYTES", "resident memory"),
+        value("seconds", 't', "SECONDS", "processor time"),
+    ];
+    let other = [
+        flag("verbose", 'v', "print warnings"),
+        flag("version-and-usage", 'V', "print the version and the usage to standard error"),
+        long("version", "print the version").action(ArgAction::Version),
+        long("help", "print this help").action(ArgAction::Help),
+    ];
+    Command::new("chpst")
+        .version(env!("CARGO_PKG_VERSION"))
+        .override_usage("chpst [OPTION]... PROG [ARG]...")
+        .about("Change the process state, then become PROG.")
+        .after_help("See chpst(8).")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args(user.map(|arg| arg.help_heading("User")))
+        .args(place.map(|arg| arg.help_heading("Place and environment")))
+        .args(process.map(|arg| arg.help_heading("Process")))
+        .args(limits.map(|arg| arg.help_heading("Soft limits")))
+        .args(other.map(|arg| arg.help_heading("Other")))
+}
+
+fn long(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).help(help)
+}
+
+fn flag(id: &'static str, letter: char, help: &'static str) -> Arg {
+    Arg::new(id).short(letter).action(ArgAction::SetTrue).help(help)
+}
+
+fn value(id: &'static str, letter: char, name: &'static str, help: &'static str) -> Arg {
+    Arg::new(id).short(letter).value_name(name).value_parser(value_parser!(OsString)).help(help)
+}
+
+/// Does what `args` say, as the program called `name`. Returns only when that failed.
+pub fn run(name: &OsStr, args: Vec<OsString>) -> ExitCode {
+    let name = program_name(name);
+    if let Some(emulation) = Emulation::called(name) {
+        return emulation.run(name, args);
+    }
+    let usage = Usage::new(name, ARGUMENTS, EXIT_USAGE);
+    let given = match usage.parse(command(), args) {
+        Ok(given) => given,
+        Err(code) => return code,
+    };
+    if given.options.get_flag("version-and-usage") {
+        msg::to_stderr(concat!("homerun ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+        return usage.fail();
+    }
+    if given.options.get_flag("all-groups") && !is_user_alone(given.options.get_one("user")) {
+        msg::to_stderr(b"chpst: option requires -u user without groups -- all-groups\n");
+        return usage.fail();
+    }
+    match Changes::from_options(&given.options) {
+        Some(changes) if !given.operands.is_empty() => changes.carry_out(given.operands),
+        _ => usage.fail(),
+    }
+}
+
+/// What the program was called as: without directories and one leading `d`. Source: runit 2.3.0, src/chpst.c.
+fn program_name(called_as: &OsStr) -> &OsStr {
+    let name = cli::base_name(called_as);
+    OsStr::from_bytes(name.as_bytes().strip_prefix(b"d").unwrap_or(name.as_bytes()))
+}
+
+/// Whether the argument of -u is the name of a user and nothing else.
+fn is_user_alone(text: Option<&OsString>) -> bool {
+    text.is_some_and(|text| !text.as_bytes().contains(&b':'))
+}
+
+/// What to change, in the order in which it is done.
+#[derive(Default)]
+struct Changes {
+    verbose: bool,
+    session: bool,
+    environment: Option<OsString>,
+    directories_in_environment: Directories,
+    root: Option<OsString>,
+    directory: Option<OsString>,
+    nice: i32,
+    shown_user: Option<Who>,
+    user: Option<Who>,
+    lock: Option<Lock>,
+    closed: Vec<Standard>,
+    umask: Option<u32>,
+    limits: Vec<(Resource, u64)>,
+    argv0: Option<OsString>,
+    failure: OnFailure,
+}
+
+/// What a directory among the files of `-e` means.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Directories {
+    /// A warning under -v.
+    #[default]
+    Skipped,
+    /// The end.
+    Fatal,
+}
+
+/// How a failure ends the program.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum OnFailure {
+    /// With a message and [`EXIT_FAILURE`].
+    #[default]
+    Message,
+    /// Without a word, as if all were well.
+    Silence,
+}
+
+/// Somebody, as the command line names them.
+enum Who {
+    /// `[:]user[:group]...`
+    Ids(OsString),
+    /// A user, in all groups of that user.
+    AllGroups(OsString),
+    /// A user, whatever colons are in the name.
+    Account(OsString),
+}
+
+struct Lock {
+    path: OsString,
+    wait: bool,
+}
+
+/// A standard descriptor, its option and its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standard {
+    Input,
+    Output,
+    Error,
+}
+
+impl Standard {
+    const ALL: [(Standard, &'static str); 3] =
+        [(Standard::Input, "stdin"), (Standard::Output, "stdout"), (Standard::Error, "stderr")];
+
+    fn close(self) -> Result<(), Failure> {
+        let (number, deed) = match self {
+            Standard::Input => (0, "close stdin"),
+            Standard::Output => (1, "close stdout"),
+            Standard::Error => (2, "close stderr"),
+        };
+        fd::close_number(number).tried(deed, "")
+    }
+}
+
+/// Who to be: numbers that the kernel takes.
+struct Identity {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+/// Last words: the text of a fatal message.
+struct Fatal(Vec<u8>);
+
+impl From<Failure> for Fatal {
+    fn from(failure: Failure) -> Fatal {
+        Fatal(failure.text())
+    }
+}
+
+fn speaker() -> Speaker {
+    Speaker::new("chpst")
+}
+
+impl Changes {
+    /// What was asked for; `None` when a number is malformed or there are two locks.
+    fn from_options(options: &ArgMatches) -> Option<Changes> {
+        let value = |id: &str| options.get_one::<OsString>(id).cloned();
+        Some(Changes {
+            verbose: options.get_flag("verbose"),
+            session: options.get_flag("session"),
+            environment: value("envdir"),
+            root: value("root"),
+            directory: value("pwd"),
+            nice: value("nice").map_or(Some(0), |text| number::increment(text.as_bytes()))?,
+            shown_user: value("shown-user").map(Who::Ids),
+            user: value("user").map(if options.get_flag("all-groups") { Who::AllGroups } else { Who::Ids }),
+            lock: lock(options)?,
+            closed: Standard::ALL.iter().filter(|(_, id)| options.get_flag(id)).map(|(it, _)| *it).collect(),
+            umask: match value("umask") {
+                Some(text) => Some(number::mode(text.as_bytes())?),
+                None => None,
+            },
+            limits: limits(options, &LIMITS, number::limit)?,
+            argv0: value("argv0"),
+            ..Changes::default()
+        })
+    }
+
+    /// Becomes the program. Returns only when that failed.
+    fn carry_out(self, program: Vec<OsString>) -> ExitCode {
+        let (mut stderr, failure) = (None, self.failure);
+        let Err(Fatal(text)) = self.become_program(program, &mut stderr);
+        if failure == OnFailure::Silence {
+            return ExitCode::SUCCESS;
+        }
+        let line = speaker().line(Severity::Fatal, text);
+        match stderr {
+            Some(mut copy) => drop(File::write_all(&mut copy, &line)), // there is nobody to tell when that fails
+            None => msg::to_stderr(&line),
+        }
+        ExitCode::from(EXIT_FAILURE)
+    }
+
+    /// Everything, in the order of the original: with -2 `stderr` becomes a copy of what is closed, for last words.
+    ///
+    /// Differs: the original closes stderr for good, and fails without a word.
+    fn become_program(self, mut program: Vec<OsString>, stderr: &mut Option<File>) -> Result<Infallible, Fatal> {
+        if self.session {
+            let _ = process::lead_session(); // it fails for the leader of a group, who goes on as it is
+        }
+        let mut settings = self.read_environment()?;
+        if let Some(root) = &self.root {
+            std::env::set_current_dir(root).tried_with("change directory", root)?;
+            file::change_root(Path::new(".")).tried("change root directory", "")?;
+        }
+        if let Some(directory) = &self.directory {
+            std::env::set_current_dir(directory).tried_with("change directory", directory)?;
+        }
+        if self.nice != 0 {
+            limit::add_nice(self.nice).tried("set nice level", "")?;
+        }
+        if let Some(who) = &self.shown_user {
+            let identity = who.find()?;
+            settings.push(Setting::set("GID", identity.gid.to_string()));
+            settings.push(Setting::set("UID", identity.uid.to_string()));
+        }
+        if let Some(who) = &self.user {
+            who.find()?.assume()?;
+        }
+        let lock = self.lock.as_ref().map(Lock::take).transpose()?;
+
+        // Made now: once there are limits, there may be no memory for it.
+        let files = lookup::candidates(&program[0], std::env::var_os("PATH").as_deref());
+        if let Some(argv0) = self.argv0 {
+            program[0] = argv0;
+        }
+        let name = program[0].clone();
+        let mut environment = inherited_environment();
+        apply(&mut environment, &settings);
+        let image = Argv::new(program).and_then(|argv| Image::new(&files, argv, &environment));
+        let image = image.tried_with("run", &name)?;
+
+        if self.closed.contains(&Standard::Error) {
+            *stderr = fd::duplicate(io::stderr().as_fd()).ok().map(File::from);
+        }
+        for standard in self.closed {
+            standard.close()?;
+        }
+        if let Some(mask) = self.umask {
+            limit::set_umask(mask);
+        }
+        for (resource, soft) in self.limits {
+            limit::set_soft_limit(resource, soft).tried("setrlimit()", "")?;
+        }
+        process::default_action(Signal::SIGPIPE); // our runtime ignores it, and an exec keeps that
+        let error = image.exec();
+        drop(lock); // held until here, and beyond where there is a program
+        Err(Failure::with("run", &name, error).into())
+    }
+
+    fn read_environment(&self) -> Result<Vec<Setting>, Failure> {
+        let Some(directory) = &self.environment else { return Ok(Vec::new()) };
+        envdir::read(directory, |skipped| {
+            let directory = skipped.reason().kind() == io::ErrorKind::IsADirectory;
+            if directory && self.directories_in_environment == Directories::Fatal {
+                return Err(skipped);
+            }
+            if self.verbose {
+                speaker().warn_failure(&skipped);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The environment as `NAME=value` entries.
+fn inherited_environment() -> Vec<OsString> {
+    let entry = |(mut name, value): (OsString, OsString)| {
+        name.push("=");
+        name.push(value);
+        name
+    };
+    std::env::vars_os().map(entry).collect()
+}
+
+/// The lock asked for, if any; the outer `None` when there are two.
+fn lock(options: &ArgMatches) -> Option<Option<Lock>> {
+    let locks = |id: &str, wait| {
+        let paths: Vec<_> = options.get_many::<OsString>(id).into_iter().flatten().cloned().collect();
+        paths.into_iter().map(move |path| Lock { path, wait })
+    };
+    let mut all = locks("lock", true).chain(locks("lock-now", false));
+    let first = all.next();
+    all.next().is_none().then_some(first)
+}
+
+/// The limits asked for, in the order in which they were: of two for one resource the last one counts.
+fn limits(options: &ArgMatches, known: &[Limit], parse: fn(&[u8]) -> Option<u64>) -> Option<Vec<(Resource, u64)>> {
+    let mut found = Vec::new();
+    for (id, resources) in known {
+        if let (Some(text), Some(index)) = (options.get_one::<OsString>(id), options.index_of(id)) {
+            found.push((index, *resources, parse(text.as_bytes())?));
+        }
+    }
+    found.sort_by_key(|(index, ..)| *index);
+    let each = |(_, resources, soft): (usize, &'static [Resource], u64)| resources.iter().map(move |it| (*it, soft));
+    Some(found.into_iter().flat_map(each).collect())
+}
+
+impl Lock {
+    /// Takes the lock, in a file that the program inherits.
+    fn take(&self) -> Result<File, Failure> {
+        let file = file::open_append(&self.path).tried_with("open lock", &self.path)?;
+        let locked = if self.wait { file::lock(&file) } else { file::try_lock(&file) };
+        locked.and_then(|()| fd::set_inherited(file.as_fd(), true)).tried_with("lock", &self.path)?;
+        Ok(file)
+    }
+}
+
+impl Identity {
+    /// A user whose primary group is the only one.
+    fn alone(account: &Account) -> Identity {
+        Identity { uid: account.uid, gid: account.gid, groups: vec![account.gid] }
+    }
+
+    /// Becomes this user, for good.
+    fn assume(&self) -> Result<(), Failure> {
+        user::set_groups(&self.groups).tried("setgroups", "")?;
+        user::set_gid(self.gid).tried("setgid", "")?;
+        user::set_uid(self.uid).tried("setuid", "")
+    }
+}
+
+impl Who {
+    fn find(&self) -> Result<Identity, Fatal> {
+        match self {
+            Who::Ids(text) => listed(text),
+            Who::AllGroups(name) => {
+                let account = account(name, "user/group", DATABASE)?;
+                let groups = user::groups_of(name, account.gid).tried(DATABASE, "")?;
+                Ok(Identity { groups, ..Identity::alone(&account) })
+            }
+            Who::Account(name) => Ok(Identity::alone(&account(name, "account", "get password file entry")?)),
+        }
+    }
+}
+
+/// What fails when the account database cannot be asked.
+const DATABASE: &str = "get password/group file entry";
+
+/// Finds out who `[:]user[:group]...` is.
+fn listed(text: &OsStr) -> Result<Identity, Fatal> {
+    let (user, names) = match ids::parse(text) {
+        Ok(Ids::Numbers { uid, gid, groups }) => return Ok(Identity { uid, gid, groups }),
+        Ok(Ids::Names { user, groups }) => (user, groups),
+        Err(Invalid::Name) => return Err(unknown("user/group", text)),
+        Err(Invalid::Number) => return Err(Fatal(msg::join(&[b"invalid uid/gids: ", &text.as_bytes()[1..]]))),
+    };
+    let account = user::account(&user).tried(DATABASE, "")?.ok_or_else(|| unknown("user/group", text))?;
+    let mut groups = Vec::with_capacity(names.len());
+    for name in names {
+        let group = user::group(&name).tried(DATABASE, "")?;
+        groups.push(group.ok_or_else(|| unknown("user/group", text))?);
+    }
+    Ok(match groups.first() {
+        Some(gid) => Identity { uid: account.uid, gid: *gid, groups },
+        None => Identity::alone(&account),
+    })
+}
+
+fn account(name: &OsStr, kind: &str, deed: &'static str) -> Result<Account, Fatal> {
+    user::account(name).tried(deed, "")?.ok_or_else(|| unknown(kind, name))
+}
+
+fn unknown(kind: &str, name: &OsStr) -> Fatal {
+    Fatal(msg::join(&[b"unknown ", kind.as_bytes(), b": ", name.as_bytes()]))
+}

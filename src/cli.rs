@@ -50,7 +50,8 @@ impl Usage {
     pub fn parse(&self, command: Command, args: Vec<OsString>) -> Result<Given, ExitCode> {
         let (options, operands) = split_options(&command, args);
         let command = command.no_binary_name(true).disable_help_subcommand(true).args_override_self(true);
-        match command.try_get_matches_from(options) {
+        let mut command = command.mut_args(|arg| if takes_value(&arg) { arg.allow_hyphen_values(true) } else { arg });
+        match command.try_get_matches_from_mut(options) {
             Ok(options) => Ok(Given { options, operands }),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 let written = msg::to_stdout(error.render().to_string().as_bytes());
@@ -58,7 +59,7 @@ impl Usage {
             }
             Err(error) => {
                 let name = base_name(&self.program);
-                msg::to_stderr(&msg::join(&[name.as_bytes(), b": ", complaint(&error).as_bytes(), b"\n"]));
+                msg::to_stderr(&msg::join(&[name.as_bytes(), b": ", complaint(&command, &error).as_bytes(), b"\n"]));
                 Err(self.fail())
             }
         }
@@ -78,17 +79,23 @@ pub fn arguments(default_name: &str) -> (OsString, Vec<OsString>) {
 }
 
 /// The original's words for an error that clap found.
-fn complaint(error: &clap::Error) -> String {
+fn complaint(command: &Command, error: &clap::Error) -> String {
     let argument = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(text)) => text.as_str(),
         _ => "",
     };
-    let letter = argument.trim_start_matches('-').chars().next().unwrap_or('-');
+    let option = match argument.strip_prefix("--") {
+        Some(long) => {
+            let long = long.split([' ', '=']).next().unwrap_or(long);
+            let known = command.get_arguments().find(|arg| arg.get_long() == Some(long));
+            known.and_then(clap::Arg::get_short).map_or(long.to_owned(), String::from)
+        }
+        None => argument.trim_start_matches('-').chars().next().unwrap_or('-').to_string(),
+    };
     match error.kind() {
-        ErrorKind::UnknownArgument if argument.starts_with("--") => format!("illegal option -- {}", &argument[2..]),
-        ErrorKind::UnknownArgument => format!("illegal option -- {letter}"),
+        ErrorKind::UnknownArgument => format!("illegal option -- {option}"),
         ErrorKind::InvalidValue | ErrorKind::TooFewValues if value_is_missing(error) => {
-            format!("option requires an argument -- {letter}")
+            format!("option requires an argument -- {option}")
         }
         _ => {
             let text = error.render().to_string();
@@ -118,26 +125,48 @@ fn split_options(command: &Command, args: Vec<OsString>) -> (Vec<OsString>, Vec<
             let operands = std::iter::once(arg).chain(rest).collect();
             return (options, operands);
         }
-        let wants_next = wants_next_argument(command, bytes);
-        options.push(arg);
-        if wants_next {
-            options.extend(rest.next());
+        match value_place(command, bytes) {
+            ValuePlace::Attached(at) => {
+                // apart from its letter, as clap would take a `=` before it away
+                let (letters, value) = bytes.split_at(at);
+                options.extend([letters, value].map(|part| OsStr::from_bytes(part).to_owned()));
+            }
+            ValuePlace::NextWord => {
+                options.push(arg);
+                options.extend(rest.next());
+            }
+            ValuePlace::None => options.push(arg),
         }
     }
     (options, rest.collect())
 }
 
-/// Whether the argument of the last option in `arg` is the next word.
-fn wants_next_argument(command: &Command, arg: &[u8]) -> bool {
-    let takes_value = |found: Option<&clap::Arg>| found.is_some_and(|arg| arg.get_action().takes_values());
-    if let Some(long) = arg.strip_prefix(b"--") {
-        let found = command.get_arguments().find(|arg| arg.get_long().is_some_and(|name| name.as_bytes() == long));
-        return takes_value(found);
+/// Where the value of the last option in a word is.
+enum ValuePlace {
+    /// It takes none, or has it behind a `=`.
+    None,
+    /// In the same word, from here on.
+    Attached(usize),
+    /// In the next word.
+    NextWord,
+}
+
+fn value_place(command: &Command, word: &[u8]) -> ValuePlace {
+    if let Some(long) = word.strip_prefix(b"--") {
+        let mut all = command.get_arguments();
+        let found = all.find(|arg| arg.get_long().is_some_and(|name| name.as_bytes() == long));
+        return if found.is_some_and(takes_value) { ValuePlace::NextWord } else { ValuePlace::None };
     }
-    let letters = &arg[1..];
     let short = |letter: u8| command.get_arguments().find(|arg| arg.get_short() == Some(char::from(letter)));
-    let first = letters.iter().position(|letter| takes_value(short(*letter)));
-    first.is_some_and(|at| at + 1 == letters.len())
+    match word.iter().skip(1).position(|letter| short(*letter).is_some_and(takes_value)) {
+        Some(at) if at + 2 == word.len() => ValuePlace::NextWord,
+        Some(at) => ValuePlace::Attached(at + 2),
+        None => ValuePlace::None,
+    }
+}
+
+fn takes_value(arg: &clap::Arg) -> bool {
+    arg.get_action().takes_values()
 }
 
 #[cfg(test)]
@@ -165,16 +194,27 @@ mod tests {
     #[test]
     fn two_dashes_end_the_options_and_one_dash_is_an_operand() {
         assert_eq!(split(&["-v", "--", "-w"]), (vec!["-v".into()], vec!["-w".into()]));
-        assert_eq!(split(&["-w5", "-", "x"]), (vec!["-w5".into()], vec!["-".into(), "x".into()]));
+        assert_eq!(split(&["-w5", "-", "x"]), (vec!["-w".into(), "5".into()], vec!["-".into(), "x".into()]));
         assert_eq!(split(&["--wait", "9", "x"]), (vec!["--wait".into(), "9".into()], vec!["x".into()]));
         assert_eq!(split(&["--wait=9", "x"]), (vec!["--wait=9".into()], vec!["x".into()]));
     }
 
     #[test]
+    fn an_attached_value_is_taken_byte_for_byte() {
+        assert_eq!(split(&["-vw=5", "x"]), (vec!["-vw".into(), "=5".into()], vec!["x".into()]));
+        assert_eq!(split(&["-w-v", "x"]), (vec!["-w".into(), "-v".into()], vec!["x".into()]));
+    }
+
+    #[test]
     fn errors_are_said_in_the_originals_words() {
-        let fails = |args: &[&str]| complaint(&command().no_binary_name(true).try_get_matches_from(args).unwrap_err());
+        let fails = |args: &[&str]| {
+            let mut command = command().no_binary_name(true).arg(Arg::new("mode").long("mode"));
+            let error = command.try_get_matches_from_mut(args).unwrap_err();
+            complaint(&command, &error)
+        };
         assert_eq!(fails(&["-vx"]), "illegal option -- x");
         assert_eq!(fails(&["-w"]), "option requires an argument -- w");
         assert_eq!(fails(&["--nonsense"]), "illegal option -- nonsense");
+        assert_eq!(fails(&["--mode"]), "option requires an argument -- mode");
     }
 }

@@ -42,23 +42,29 @@ impl Severity {
 /// Shown as `unable to lock supervise/lock: temporary failure`; without an object, `unable to fork: ...`.
 #[derive(Debug)]
 pub struct Failure {
-    deed: &'static str,
-    object: Vec<u8>,
+    what: Vec<u8>,
+    separator: &'static str,
     reason: io::Error,
-    /// What is wrong with the object, where no call failed.
-    fault: Option<&'static str>,
 }
 
 impl Failure {
     /// `unable to DEED OBJECT: REASON`.
     pub fn new(deed: &'static str, object: impl AsRef<OsStr>, reason: impl Into<io::Error>) -> Failure {
-        Failure { deed, object: object.as_ref().as_bytes().to_vec(), reason: reason.into(), fault: None }
+        let object = object.as_ref().as_bytes();
+        let space: &[u8] = if object.is_empty() { b"" } else { b" " };
+        let what = join(&[b"unable to ", deed.as_bytes(), space, object]);
+        Failure { what, separator: ": ", reason: reason.into() }
+    }
+
+    /// `unable to DEED: OBJECT: REASON`, as chpst has it.
+    pub fn with(deed: &'static str, object: impl AsRef<OsStr>, reason: impl Into<io::Error>) -> Failure {
+        let what = join(&[b"unable to ", deed.as_bytes(), b": ", object.as_ref().as_bytes()]);
+        Failure { what, separator: ": ", reason: reason.into() }
     }
 
     /// `OBJECT FAULT`, where no call failed: `supervise/control exists but is not a fifo`.
     pub fn said(object: impl AsRef<OsStr>, fault: &'static str) -> Failure {
-        let reason = io::ErrorKind::InvalidInput.into();
-        Failure { deed: "", object: object.as_ref().as_bytes().to_vec(), reason, fault: Some(fault) }
+        Failure { what: object.as_ref().as_bytes().to_vec(), separator: " ", reason: io::Error::other(fault) }
     }
 
     /// The error behind it.
@@ -68,18 +74,7 @@ impl Failure {
 
     /// The text after the severity, as bytes: paths need not be UTF-8.
     pub fn text(&self) -> Vec<u8> {
-        if let Some(fault) = self.fault {
-            return join(&[&self.object, b" ", fault.as_bytes()]);
-        }
-        let mut text = b"unable to ".to_vec();
-        text.extend_from_slice(self.deed.as_bytes());
-        if !self.object.is_empty() {
-            text.push(b' ');
-            text.extend_from_slice(&self.object);
-        }
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(reason(&self.reason).as_bytes());
-        text
+        join(&[&self.what, self.separator.as_bytes(), reason(&self.reason).as_bytes()])
     }
 }
 
@@ -87,11 +82,18 @@ impl Failure {
 pub trait Tried<T> {
     /// Says what was tried and on what.
     fn tried(self, deed: &'static str, object: impl AsRef<OsStr>) -> Result<T, Failure>;
+
+    /// The same in the form of [`Failure::with`].
+    fn tried_with(self, deed: &'static str, object: impl AsRef<OsStr>) -> Result<T, Failure>;
 }
 
 impl<T, E: Into<io::Error>> Tried<T> for Result<T, E> {
     fn tried(self, deed: &'static str, object: impl AsRef<OsStr>) -> Result<T, Failure> {
         self.map_err(|error| Failure::new(deed, object, error))
+    }
+
+    fn tried_with(self, deed: &'static str, object: impl AsRef<OsStr>) -> Result<T, Failure> {
+        self.map_err(|error| Failure::with(deed, object, error))
     }
 }
 
@@ -293,6 +295,14 @@ mod tests {
             Speaker::of("runsv", "foo").line(Severity::Fatal, failure.text()),
             b"runsv foo: fatal: unable to lock supervise/lock: temporary failure\n"
         );
+    }
+
+    #[test]
+    fn a_deed_may_stand_apart_from_its_object_or_have_none() {
+        let text = |failure: Failure| String::from_utf8(failure.text()).unwrap();
+        assert_eq!(text(Failure::new("fork", "", Errno::ENOMEM)), "unable to fork: out of memory");
+        assert_eq!(text(Failure::with("run", "foo", Errno::EACCES)), "unable to run: foo: access denied");
+        assert_eq!(text(Failure::with("run", "", Errno::EACCES)), "unable to run: : access denied");
     }
 
     #[test]

@@ -4,8 +4,14 @@
 //! with invented values.
 
 pub mod control;
+pub mod envdir;
 pub mod family;
+pub mod ids;
+pub mod lookup;
+pub mod number;
+pub mod order;
 pub mod pair;
+pub mod report;
 pub mod respawn;
 pub mod service;
 pub mod settle;

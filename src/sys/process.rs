@@ -1,7 +1,7 @@
 //! Processes: starting, watching, ending, and becoming another program.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,17 +26,62 @@ impl Argv {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let words: Vec<CString> =
-            words.into_iter().map(|word| CString::new(word.as_ref().as_bytes())).collect::<Result<_, _>>()?;
+        let words = c_strings(words)?;
         if words.is_empty() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let pointers = words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
-        Ok(Argv { words, pointers })
+        Ok(Argv { pointers: pointers(&words), words })
     }
 
     fn program(&self) -> &CStr {
         &self.words[0]
+    }
+}
+
+fn c_strings(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> io::Result<Vec<CString>> {
+    Ok(words.into_iter().map(|word| CString::new(word.as_ref().as_bytes())).collect::<Result<_, _>>()?)
+}
+
+/// The array of a C function that ends with a null pointer.
+fn pointers(words: &[CString]) -> Vec<*const libc::c_char> {
+    words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect()
+}
+
+/// A program that this process can become: made once, so that [`Image::exec`] allocates nothing, whatever the limits.
+#[derive(Debug)]
+pub struct Image {
+    files: Vec<CString>,
+    argv: Argv,
+    _environment: Vec<CString>, // what `envp` points to
+    envp: Vec<*const libc::c_char>,
+}
+
+impl Image {
+    /// The first of `files` that can be run, with these arguments and this environment of `NAME=value` entries.
+    ///
+    /// Errors: a NUL in any of them.
+    pub fn new(files: &[OsString], argv: Argv, environment: &[OsString]) -> io::Result<Image> {
+        let environment = c_strings(environment)?;
+        Ok(Image { files: c_strings(files)?, argv, envp: pointers(&environment), _environment: environment })
+    }
+
+    /// Becomes the program; returns only when that failed, with why.
+    ///
+    /// Where a file is missing the next one is tried, and where it may not be run too, but then that is the reason
+    /// if no other can. Any other error ends the search.
+    pub fn exec(&self) -> io::Error {
+        let mut reason = io::Error::from_raw_os_error(libc::ENOENT);
+        for file in &self.files {
+            // SAFETY: the strings and the null-terminated arrays live in `self`.
+            unsafe { libc::execve(file.as_ptr(), self.argv.pointers.as_ptr(), self.envp.as_ptr()) };
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::ENOENT) => {}
+                Some(libc::EACCES | libc::EPERM | libc::EISDIR) => reason = error,
+                _ => return error,
+            }
+        }
+        reason
     }
 }
 
@@ -225,10 +270,18 @@ pub fn default_action(signal: Signal) {
 
 /// Becomes another program with this one's environment; returns only when that failed.
 ///
-/// A name without a slash is searched in PATH (`/bin:/usr/bin` without one).
+/// A name without a slash is searched in PATH (`/bin:/usr/bin` without one). A path is what it is: a script without
+/// an interpreter's name is not given to a shell.
 pub fn exec(argv: &Argv) -> io::Error {
+    let program = argv.program();
     // SAFETY: the strings and the null-terminated array live in `argv`.
-    unsafe { libc::execvp(argv.program().as_ptr(), argv.pointers.as_ptr()) };
+    unsafe {
+        if program.to_bytes().contains(&b'/') {
+            libc::execv(program.as_ptr(), argv.pointers.as_ptr());
+        } else {
+            libc::execvp(program.as_ptr(), argv.pointers.as_ptr());
+        }
+    }
     io::Error::last_os_error()
 }
 
@@ -245,6 +298,11 @@ pub fn new_session() -> io::Result<()> {
         libc::setpgid(0, libc::getpgid(libc::getppid()));
         if libc::setsid() != -1 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
+}
+
+/// Leads a new session, as setsid(2): an error for whoever leads a process group.
+pub fn lead_session() -> io::Result<()> {
+    Ok(nix::unistd::setsid().map(drop)?)
 }
 
 /// Makes orphaned descendants children of this process, so that none is lost.

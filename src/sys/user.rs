@@ -46,10 +46,10 @@ pub fn group(name: &OsStr) -> io::Result<Option<u32>> {
     found(Group::from_name(name)).map(|group| group.map(|group| group.gid.as_raw()))
 }
 
-/// getpwnam(3): some of its back ends say "not found" through errno.
+/// getpwnam(3): some of its back ends say "not found" through errno. ENOENT is not that: the database is missing.
 fn found<T>(answer: nix::Result<Option<T>>) -> io::Result<Option<T>> {
     match answer {
-        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+        Err(Errno::ESRCH) => Ok(None),
         other => Ok(other?),
     }
 }
@@ -67,16 +67,23 @@ pub fn set_groups(groups: &[u32]) -> io::Result<()> {
     Ok(nix::unistd::setgroups(&groups)?)
 }
 
-/// Sets the real, effective and saved group id.
+/// Sets the real, effective and saved group id. The id -1, which would change nothing, is an error.
 pub fn set_gid(gid: u32) -> io::Result<()> {
+    refuse_unchanged(gid)?;
     let gid = Gid::from_raw(gid);
     Ok(nix::unistd::setresgid(gid, gid, gid)?)
 }
 
-/// Sets the real, effective and saved user id.
+/// Sets the real, effective and saved user id. The id -1, which would change nothing, is an error.
 pub fn set_uid(uid: u32) -> io::Result<()> {
+    refuse_unchanged(uid)?;
     let uid = Uid::from_raw(uid);
     Ok(nix::unistd::setresuid(uid, uid, uid)?)
+}
+
+/// setresuid(2) takes -1 as "leave it": whoever drops root so would keep it.
+fn refuse_unchanged(id: u32) -> io::Result<()> {
+    if id == u32::MAX { Err(Errno::EINVAL.into()) } else { Ok(()) }
 }
 
 /// The real user id of this process.
@@ -92,4 +99,15 @@ pub fn effective_uid() -> u32 {
 /// The effective group id of this process.
 pub fn effective_gid() -> u32 {
     nix::unistd::getegid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_that_means_unchanged_is_refused() {
+        assert_eq!(set_uid(u32::MAX).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        assert_eq!(set_gid(u32::MAX).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    }
 }

@@ -1,0 +1,5 @@
+//! Black-box tests: the real programs, each in a directory and an environment of its own.
+
+#![allow(clippy::unwrap_used)]
+
+mod chpst;
