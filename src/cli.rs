@@ -166,7 +166,7 @@ fn value_place(command: &Command, word: &[u8]) -> ValuePlace {
 }
 
 fn takes_value(arg: &clap::Arg) -> bool {
-    arg.get_action().takes_values()
+    !arg.is_positional() && arg.get_action().takes_values()
 }
 
 #[cfg(test)]
@@ -178,6 +178,7 @@ mod tests {
         Command::new("sv")
             .arg(Arg::new("verbose").short('v').action(ArgAction::SetTrue))
             .arg(Arg::new("wait").short('w').long("wait").allow_hyphen_values(true))
+            .arg(Arg::new("operands").num_args(1..))
     }
 
     fn split(args: &[&str]) -> (Vec<OsString>, Vec<OsString>) {
@@ -203,6 +204,12 @@ mod tests {
     fn an_attached_value_is_taken_byte_for_byte() {
         assert_eq!(split(&["-vw=5", "x"]), (vec!["-vw".into(), "=5".into()], vec!["x".into()]));
         assert_eq!(split(&["-w-v", "x"]), (vec!["-w".into(), "-v".into()], vec!["x".into()]));
+    }
+
+    #[test]
+    fn an_unknown_option_is_no_operand() {
+        let usage = Usage::new("sv", "", 100);
+        assert!(usage.parse(command(), vec!["-x".into()]).is_err());
     }
 
     #[test]

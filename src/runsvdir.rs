@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{Arg, ArgAction, Command};
 
 use crate::cli::Usage;
-use crate::model::respawn::Respawn;
+use crate::model::respawn::{self, Respawn};
 use crate::model::settle;
 use crate::msg::{Failure, Speaker};
 use crate::sys::file::{self, Identity};
@@ -263,13 +263,15 @@ impl Tree {
 
     fn reap(&mut self) {
         let now = clock::now();
-        while let Ok(Some((pid, _))) = process::reap(-1) {
+        while let Ok(Some((pid, status))) = process::reap(-1) {
             let Some(at) = self.services.iter().position(|known| known.pid == pid) else { continue };
             self.scan_is_due = true; // it may have ended because its directory is gone
             let known = &mut self.services[at];
             known.pid = 0;
             let (respawn, pause) = known.respawn.died_after(now.saturating_duration_since(known.started));
             known.respawn = respawn;
+            // One that was told to exit stays away for a moment, so that whoever told it can see that it went.
+            let pause = if status.success() { pause.max(respawn::PAUSE) } else { pause };
             known.not_before = Some(now + pause);
             if known.leaving {
                 self.services.swap_remove(at);

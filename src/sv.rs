@@ -1,1 +1,283 @@
-//! sv
+//! sv: tells services what to do, waits until they have done it, and says how they are.
+//!
+//! Waiting is by event: the renaming of a record, the end of a supervisor, the end of a `check`.
+
+mod wait;
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, Command};
+
+use crate::cli::{self, Usage};
+use crate::model::order::{self, Word};
+use crate::model::status::Status;
+use crate::model::{report, seconds};
+use crate::msg::{self, Failure};
+use crate::supervise::{Probe, Unreachable};
+use crate::sys::{clock, user};
+
+/// Wrong arguments, or an error before anything was done. Source: runit 2.3.0, src/sv.c.
+pub const EXIT_USAGE: u8 = 100;
+/// Wrong arguments to an init script. Source: LSB.
+pub const EXIT_INIT_USAGE: u8 = 2;
+/// The service of an init script is down. Source: LSB.
+pub const EXIT_INIT_DOWN: u8 = 3;
+/// How the service of an init script is cannot be found out. Source: LSB.
+pub const EXIT_INIT_UNKNOWN: u8 = 4;
+/// More failures than this are not counted. Source: runit 2.3.0, src/sv.c.
+const MOST_FAILURES: u8 = 99;
+
+/// How long to wait without `-w` and SVWAIT. Source: runit 2.3.0, src/sv.c.
+const WAIT: Duration = Duration::from_secs(7);
+
+/// Where a user's services are, in the home directory.
+const USER_SERVICES: &str = "service";
+/// Where root's services may be: the first that exists counts.
+const ROOT_SERVICES: [&str; 4] = ["/var/service", "/etc/service", "/run/runit/service", "/service"];
+
+/// What sv takes.
+pub fn command() -> Command {
+    Command::new("sv")
+        .about("Control services, and say how they are.")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
+        .arg(
+            Arg::new("wait")
+                .short('w')
+                .value_name("sec")
+                .allow_hyphen_values(true)
+                .help("Wait so long at most, and report: seconds, or a duration such as 2m (default 7)"),
+        )
+        .arg(Arg::new("report").short('v').action(ArgAction::SetTrue).help("Wait and report also for simple commands"))
+        .arg(Arg::new("id").short('V').action(ArgAction::SetTrue).help("Print the version, and how sv is used"))
+        .arg(Arg::new("version").long("version").action(ArgAction::Version).help("Print the version"))
+        .arg(Arg::new("command").help(
+            "status, up, down, once, exit, term, kill, hup, int, quit, alarm, 1, 2, pause, cont;\n\
+             start, stop, restart, shutdown, reload, try-restart, check wait and report;\n\
+             force-stop, force-restart, force-reload, force-shutdown kill what takes too long",
+        ))
+        .arg(Arg::new("service").num_args(1..).help("A name in the services directory, or a path with / or . first"))
+        .after_help("See sv(8).")
+}
+
+/// How sv was called and what it goes by.
+pub struct Call {
+    /// Called by the name of a service, as an init script.
+    init_script: Option<OsString>,
+    usage: Usage,
+    reports: bool,
+    wait: Wait,
+    services_directory: PathBuf,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// As long as was said.
+    Said(Duration),
+    /// As long as the service may take to stop, or [`WAIT`].
+    Default,
+}
+
+/// Does what the arguments say.
+pub fn run(program: &OsStr, args: Vec<OsString>) -> ExitCode {
+    let name = cli::base_name(program).to_os_string();
+    let init_script = (name != "sv").then(|| name.clone());
+    let usage = if init_script.is_some() {
+        Usage::new(name, "[-w sec] command", EXIT_INIT_USAGE)
+    } else {
+        Usage::new(name, "[-v] [-w sec] command service ...", EXIT_USAGE)
+    };
+    let given = match usage.parse(command(), args) {
+        Ok(given) => given,
+        Err(exit) => return exit,
+    };
+    if given.options.get_flag("id") {
+        msg::to_stderr(concat!("homerun ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+        return usage.fail();
+    }
+    let waits_for = given.options.get_one::<String>("wait").map(OsString::from);
+    let reports = given.options.get_flag("report") || waits_for.is_some();
+    let wait = match waits_for.or_else(|| std::env::var_os("SVWAIT")) {
+        Some(text) => Wait::Said(seconds::read(text.as_bytes(), |text| humantime::parse_duration(text).ok())),
+        None => Wait::Default,
+    };
+    let call = Call { init_script, usage, reports, wait, services_directory: services_directory() };
+    let (word, services) = match given.operands.split_first() {
+        Some((word, services)) => (word, services),
+        None => return call.usage.fail(),
+    };
+    call.carry_out(word, services)
+}
+
+impl Call {
+    fn carry_out(&self, word: &OsStr, services: &[OsString]) -> ExitCode {
+        let Some(word) = order::read(word.as_bytes(), self.init_script.is_some()) else { return self.usage.fail() };
+        let services = match &self.init_script {
+            Some(name) => std::slice::from_ref(name),
+            None if services.is_empty() => return self.usage.fail(),
+            None => services,
+        };
+        let services: Vec<Service> = services.iter().map(|name| self.service(name)).collect();
+        match word {
+            Word::Status => self.print_statuses(&services),
+            Word::Order(order) => ExitCode::from(most(wait::carry_out(self, order, services))),
+        }
+    }
+
+    fn service(&self, name: &OsStr) -> Service {
+        let bytes = name.as_bytes();
+        let is_path = matches!(bytes.first(), None | Some(b'/' | b'.')) || bytes.ends_with(b"/");
+        let directory = match is_path {
+            true if bytes.is_empty() => PathBuf::from("."),
+            true => PathBuf::from(name),
+            false => self.services_directory.join(name),
+        };
+        Service { name: name.to_os_string(), probe: Probe::new(directory) }
+    }
+
+    /// How long to wait for `service`.
+    fn patience(&self, service: &Service) -> Duration {
+        match self.wait {
+            Wait::Said(wait) => wait,
+            Wait::Default => service.time_to_stop().map_or(WAIT, |time| time.max(WAIT)),
+        }
+    }
+
+    fn print_statuses(&self, services: &[Service]) -> ExitCode {
+        let mut failures = 0;
+        let mut last = Ok(false);
+        for service in services {
+            let (mut line, outcome) = service.describe(&service.name, b"");
+            failures += usize::from(outcome.is_err());
+            last = outcome;
+            if last.is_ok()
+                && let Some((log, is_known)) = service.describe_log()
+            {
+                line.extend_from_slice(b"; ");
+                line.extend_from_slice(&log);
+                failures += usize::from(!is_known);
+            }
+            line.push(b'\n');
+            msg::to_stdout(&line);
+        }
+        match (&self.init_script, last) {
+            (None, _) => ExitCode::from(most(failures)),
+            (Some(_), Ok(true)) => ExitCode::SUCCESS,
+            (Some(_), Ok(false)) => ExitCode::from(EXIT_INIT_DOWN),
+            (Some(_), Err(Trouble::Fail)) => ExitCode::from(1),
+            (Some(_), Err(Trouble::Warning)) => ExitCode::from(EXIT_INIT_UNKNOWN),
+        }
+    }
+}
+
+fn most(failures: usize) -> u8 {
+    u8::try_from(failures).unwrap_or(MOST_FAILURES).min(MOST_FAILURES)
+}
+
+/// `SVDIR`; without it a user's `~/service`, and root's first that there is.
+fn services_directory() -> PathBuf {
+    if let Some(directory) = std::env::var_os("SVDIR").filter(|directory| !directory.is_empty()) {
+        return PathBuf::from(directory);
+    }
+    if user::effective_uid() == 0 {
+        let found = ROOT_SERVICES.iter().find(|directory| Path::new(directory).is_dir());
+        return PathBuf::from(found.unwrap_or(&ROOT_SERVICES[0]));
+    }
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let home = home.or_else(|| user::account_of(user::uid()).ok().flatten().map(|account| account.home));
+    home.unwrap_or_else(|| PathBuf::from("/")).join(USER_SERVICES)
+}
+
+/// A service as it was named, and where it is.
+struct Service {
+    name: OsString,
+    probe: Probe,
+}
+
+/// How bad it is that a service cannot be talked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    Fail,
+    Warning,
+}
+
+impl Service {
+    /// How long the service may take to stop, as its `timeout-kill` says: s6's milliseconds, or a duration.
+    fn time_to_stop(&self) -> Option<Duration> {
+        let text = std::fs::read(self.probe.directory().join("timeout-kill")).ok()?;
+        seconds::read_timeout(&text, |text| humantime::parse_duration(text).ok())
+    }
+
+    /// The status, or why there is none.
+    fn status(&self) -> Result<Status, Unreachable> {
+        self.probe
+            .enter()
+            .map_err(|error| Unreachable::Failed(Failure::new("change to service directory", "", error)))?;
+        self.probe.status()
+    }
+
+    /// The line of its status, after `before`; whether it runs, or what the trouble is.
+    fn describe(&self, name: &OsStr, before: &[u8]) -> (Vec<u8>, Result<bool, Trouble>) {
+        match self.status() {
+            Ok(status) => (msg::join(&[before, &self.line(name, &status)]), Ok(status.pid != 0)),
+            Err(error) => {
+                let (line, trouble) = self.complaint(&error);
+                (msg::join(&[before, &line]), Err(trouble))
+            }
+        }
+    }
+
+    /// The part of the line that tells of the log service, and whether all is known of it; None without one.
+    fn describe_log(&self) -> Option<(Vec<u8>, bool)> {
+        let mut name = self.name.clone();
+        name.push("/log");
+        let log = Service { name, probe: Probe::new(self.probe.directory().join("log")) };
+        if let Err(error) = log.probe.enter() {
+            if error.kind() == io::ErrorKind::NotFound {
+                return None;
+            }
+            let failure = Failure::new("change directory", "", error);
+            return Some((msg::join(&[b"warning: ", log.name.as_bytes(), b": ", &failure.text()]), false));
+        }
+        let (line, outcome) = log.describe(OsStr::new("log"), b"");
+        Some((line, outcome.is_ok()))
+    }
+
+    fn line(&self, name: &OsStr, status: &Status) -> Vec<u8> {
+        let normally_up = match self.probe.has("down") {
+            Ok(has_down) => !has_down,
+            Err(error) => {
+                self.warn_of("stat", "down", &error);
+                true
+            }
+        };
+        report::line(name.as_bytes(), status, clock::wall().as_secs(), normally_up)
+    }
+
+    /// `fail: NAME: ...` or `warning: NAME: ...`, without a newline.
+    fn complaint(&self, error: &Unreachable) -> (Vec<u8>, Trouble) {
+        let (text, trouble) = match error {
+            Unreachable::NotRunning => (b"runsv not running".to_vec(), Trouble::Fail),
+            Unreachable::BadFormat => (b"unable to read supervise/status: bad format".to_vec(), Trouble::Warning),
+            Unreachable::Failed(failure) if self.probe.enter().is_err() => (failure.text(), Trouble::Fail),
+            Unreachable::Failed(failure) => (failure.text(), Trouble::Warning),
+        };
+        let word: &[u8] = if trouble == Trouble::Fail { b"fail: " } else { b"warning: " };
+        (msg::join(&[word, self.name.as_bytes(), b": ", &text]), trouble)
+    }
+
+    /// `warning: unable to DEED NAME/FILE: ...` on stderr.
+    fn warn_of(&self, deed: &'static str, file: &str, error: &io::Error) {
+        let mut object = self.name.clone();
+        object.push("/");
+        object.push(file);
+        let text = Failure::new(deed, object, io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))).text();
+        msg::to_stderr(&msg::join(&[b"warning: ", &text, b"\n"]));
+    }
+}

@@ -13,6 +13,7 @@ pub mod order;
 pub mod pair;
 pub mod report;
 pub mod respawn;
+pub mod seconds;
 pub mod service;
 pub mod settle;
 pub mod status;

@@ -108,3 +108,8 @@ pub fn tells_of_changes(path: &Path) -> bool {
 pub fn open_directory(path: impl AsRef<Path>) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NONBLOCK).open(path)
 }
+
+/// Whether this process may execute `path`; an error says why not.
+pub fn can_execute(path: &Path) -> io::Result<()> {
+    Ok(nix::unistd::access(path, nix::unistd::AccessFlags::X_OK)?)
+}

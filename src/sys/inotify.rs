@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use nix::sys::inotify::{InitFlags, Inotify};
 
 pub use nix::sys::inotify::AddWatchFlags as Changes;
+pub use nix::sys::inotify::WatchDescriptor as Watch;
 
 /// A source of changes in directories.
 pub struct Watcher {
@@ -19,9 +20,9 @@ pub struct Watcher {
 #[derive(Debug)]
 pub struct Change {
     /// Which watch saw it.
-    pub watch: WatchDescriptor,
+    pub watch: Watch,
     /// What happened.
-    pub what: AddWatchFlags,
+    pub what: Changes,
     /// The name in the directory it happened to; none for the directory itself.
     pub name: Option<OsString>,
 }
@@ -33,12 +34,12 @@ impl Watcher {
     }
 
     /// Watches the directory `path` for `changes`.
-    pub fn watch(&self, path: &Path, changes: Changes) -> io::Result<WatchDescriptor> {
+    pub fn watch(&self, path: &Path, changes: Changes) -> io::Result<Watch> {
         Ok(self.inotify.add_watch(path, changes)?)
     }
 
     /// Ends one watch.
-    pub fn unwatch(&self, watch: WatchDescriptor) -> io::Result<()> {
+    pub fn unwatch(&self, watch: Watch) -> io::Result<()> {
         Ok(self.inotify.rm_watch(watch)?)
     }
 

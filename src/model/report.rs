@@ -1,0 +1,163 @@
+//! What sv says of a service, and whether an order has reached its goal.
+
+use super::order::Goal;
+use super::status::{State, Status, Want};
+use super::tai::Label;
+
+/// Which process of a service was there, and since when: the same only as long as nothing was started or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incarnation {
+    pid: i32,
+    since: Label,
+}
+
+impl Incarnation {
+    /// The one that `status` tells of.
+    pub fn of(status: &Status) -> Incarnation {
+        Incarnation { pid: status.pid, since: status.since }
+    }
+}
+
+/// Whether an order has reached a goal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// Yes.
+    Yes,
+    /// Yes, if its `check` agrees.
+    IfReady,
+    /// No.
+    No,
+}
+
+/// Whether `goal` is reached, for a service that was `before` when the order was given.
+///
+/// [`Goal::Gone`] cannot be seen in a record that a supervisor keeps: it is never reached here.
+/// Source: runit 2.3.0, `control` and `check` in src/sv.c. Differs: there the seconds of the record are compared with
+/// those of the order, so that a service started in the same second counts as another already; and a service that is
+/// as ordered, but whose supervisor has not yet taken note of the order, counts as done.
+pub fn reached(goal: Goal, status: &Status, before: Incarnation) -> Reached {
+    let runs = status.pid != 0;
+    let another = Incarnation::of(status) != before;
+    let yes_if = |condition| if condition { Reached::Yes } else { Reached::No };
+    match goal {
+        Goal::Up if runs && status.state == State::Run && status.want == Want::Up => Reached::IfReady,
+        Goal::Up | Goal::Gone => Reached::No,
+        Goal::Down => yes_if(!runs && status.state == State::Down && status.want != Want::Up),
+        Goal::Once => yes_if(if runs { status.want != Want::Up } else { another }),
+        Goal::Renewed if !runs && status.want != Want::Up => Reached::Yes,
+        Goal::Renewed if runs && another && !status.got_term && status.state == State::Run => Reached::IfReady,
+        Goal::Renewed => Reached::No,
+        Goal::Paused => yes_if(!runs || status.paused),
+        Goal::Continued => yes_if(!runs || !status.paused),
+        Goal::Sent => Reached::Yes,
+        Goal::AsWanted if status.want == Want::Up => reached(Goal::Up, status, before),
+        Goal::AsWanted => reached(Goal::Down, status, before),
+    }
+}
+
+/// `STATE: NAME: (pid N) SECs, ...`, without a newline.
+///
+/// `now` is Unix seconds; `normally_up` that there is no `down` file. Source: runit 2.3.0, `svstatus_print` in
+/// src/sv.c.
+pub fn line(name: &[u8], status: &Status, now: u64, normally_up: bool) -> Vec<u8> {
+    let state = match status.state {
+        State::Down => "down: ",
+        State::Run => "run: ",
+        State::Finish => "finish: ",
+        State::Unknown(_) => "",
+    };
+    let mut line = [state.as_bytes(), name, b": "].concat();
+    if status.state != State::Down {
+        line.extend_from_slice(format!("(pid {}) ", status.pid).as_bytes());
+    }
+    line.extend_from_slice(format!("{}s", now.saturating_sub(status.since.unix_seconds())).as_bytes());
+    let runs = status.pid != 0;
+    let remarks = [
+        (runs && !normally_up, ", normally down"),
+        (!runs && normally_up, ", normally up"),
+        (runs && status.paused, ", paused"),
+        (!runs && status.want == Want::Up, ", want up"),
+        (runs && status.want != Want::Up, ", want down"),
+        (runs && status.got_term, ", got TERM"),
+    ];
+    for (_, remark) in remarks.into_iter().filter(|(applies, _)| *applies) {
+        line.extend_from_slice(remark.as_bytes());
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn status() -> Status {
+        Status {
+            since: Label::of(Duration::from_secs(100)),
+            pid: 7,
+            paused: false,
+            want: Want::Up,
+            got_term: false,
+            state: State::Run,
+        }
+    }
+
+    fn said(status: Status, normally_up: bool) -> String {
+        String::from_utf8(line(b"foo", &status, 101, normally_up)).unwrap()
+    }
+
+    #[test]
+    fn lines_are_the_originals() {
+        assert_eq!(said(status(), true), "run: foo: (pid 7) 1s");
+        let all = Status { paused: true, want: Want::Down, got_term: true, ..status() };
+        assert_eq!(said(all, false), "run: foo: (pid 7) 1s, normally down, paused, want down, got TERM");
+        let down = Status { pid: 0, state: State::Down, ..status() };
+        assert_eq!(said(down, true), "down: foo: 1s, normally up, want up");
+        assert_eq!(said(Status { want: Want::Down, ..down }, false), "down: foo: 1s");
+        assert_eq!(said(Status { state: State::Finish, ..status() }, true), "finish: foo: (pid 7) 1s");
+        assert_eq!(said(Status { state: State::Unknown(9), ..status() }, true), "foo: (pid 7) 1s");
+    }
+
+    #[test]
+    fn a_record_from_the_future_is_no_age() {
+        assert_eq!(
+            said(Status { since: Label::of(Duration::from_secs(999)), ..status() }, true),
+            "run: foo: (pid 7) 0s"
+        );
+    }
+
+    #[test]
+    fn restarted_means_another_process_or_another_start() {
+        let before = Incarnation::of(&status());
+        assert_eq!(reached(Goal::Renewed, &status(), before), Reached::No);
+        assert_eq!(reached(Goal::Renewed, &Status { pid: 8, ..status() }, before), Reached::IfReady);
+        assert_eq!(reached(Goal::Renewed, &Status { pid: 8, got_term: true, ..status() }, before), Reached::No);
+        let again = Status { since: Label::of(Duration::new(100, 1)), ..status() };
+        assert_eq!(reached(Goal::Renewed, &again, before), Reached::IfReady, "a pid may come back");
+        let down = Status { pid: 0, want: Want::Down, state: State::Down, ..status() };
+        assert_eq!(reached(Goal::Renewed, &down, before), Reached::Yes);
+    }
+
+    #[test]
+    fn up_means_run_and_down_means_nothing_runs() {
+        let before = Incarnation::of(&status());
+        assert_eq!(reached(Goal::Up, &status(), before), Reached::IfReady);
+        assert_eq!(reached(Goal::Up, &Status { state: State::Finish, ..status() }, before), Reached::No);
+        assert_eq!(reached(Goal::Up, &Status { want: Want::Down, ..status() }, before), Reached::No);
+        let pause = Status { pid: 0, state: State::Down, ..status() };
+        let down = Status { want: Want::Down, ..pause };
+        assert_eq!(reached(Goal::Down, &down, before), Reached::Yes);
+        assert_eq!(reached(Goal::Down, &Status { state: State::Finish, ..down }, before), Reached::No);
+        assert_eq!(reached(Goal::Down, &pause, before), Reached::No, "it will come back: the order is on its way");
+        assert_eq!(reached(Goal::AsWanted, &pause, before), Reached::No);
+        assert_eq!(reached(Goal::AsWanted, &down, before), Reached::Yes);
+    }
+
+    #[test]
+    fn once_is_done_when_it_ran_or_will_not_come_back() {
+        let down = Status { pid: 0, want: Want::Down, state: State::Down, ..status() };
+        assert_eq!(reached(Goal::Once, &down, Incarnation::of(&down)), Reached::No, "it has not run yet");
+        assert_eq!(reached(Goal::Once, &down, Incarnation::of(&status())), Reached::Yes);
+        assert_eq!(reached(Goal::Once, &status(), Incarnation::of(&status())), Reached::No, "want is still up");
+    }
+}

@@ -1,0 +1,71 @@
+//! Times that people write: sv's `-w` and SVWAIT, and the timeout files of s6.
+
+use std::time::Duration;
+
+/// How long `text` says to wait, in seconds; what is no time is 0.
+///
+/// `duration` reads a duration such as `2m`. Source: runit 2.3.0, `scan_ulong` in src/sv.c: leading digits count.
+/// Differs: a duration with a unit is one; there only its digits count, as seconds.
+pub fn read(text: &[u8], duration: impl Fn(&str) -> Option<Duration>) -> Duration {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = std::str::from_utf8(text).ok().filter(|text| digits < text.len());
+    if let Some(said) = rest.and_then(duration) {
+        return said;
+    }
+    Duration::from_secs(number(&text[..digits]))
+}
+
+/// What a file such as `timeout-kill` says: milliseconds, or a duration such as `5s`; `None` for anything else and
+/// for 0, which means "none".
+///
+/// Source: s6-supervise, `timeout-kill` and `timeout-finish`.
+pub fn read_timeout(text: &[u8], duration: impl Fn(&str) -> Option<Duration>) -> Option<Duration> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let said = if is_number { Some(Duration::from_millis(number(text.as_bytes()))) } else { duration(text) };
+    said.filter(|said| !said.is_zero())
+}
+
+/// Decimal digits; more than a year's seconds is as long as a year.
+fn number(digits: &[u8]) -> u64 {
+    const LONGEST: u64 = 366 * 24 * 3600 * 1000;
+    digits.iter().fold(0, |sum: u64, digit| (sum * 10 + u64::from(digit - b'0')).min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minutes(text: &str) -> Option<Duration> {
+        text.strip_suffix('m')?.parse().ok().map(|minutes: u64| Duration::from_secs(60 * minutes))
+    }
+
+    #[test]
+    fn digits_are_seconds_and_units_are_understood() {
+        let cases: [(&[u8], u64); 7] =
+            [(b"5", 5), (b"", 0), (b"x", 0), (b"-5", 0), (b"2m", 120), (b"7x", 7), (b"\xff", 0)];
+        for (text, seconds) in cases {
+            assert_eq!(read(text, minutes), Duration::from_secs(seconds), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_file_holds_milliseconds_or_a_duration() {
+        let cases: [(&[u8], Option<u64>); 6] = [
+            (b"35000\n", Some(35)),
+            (b"2m\n", Some(120)),
+            (b"0\n", None),
+            (b"", None),
+            (b"soon", None),
+            (b"\xff", None),
+        ];
+        for (text, seconds) in cases {
+            assert_eq!(read_timeout(text, minutes), seconds.map(Duration::from_secs), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_huge_number_does_not_overflow() {
+        assert!(read(&[b'9'; 300], minutes) > Duration::from_secs(1_000_000));
+    }
+}

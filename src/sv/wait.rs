@@ -1,0 +1,403 @@
+//! Giving an order to services, and waiting until each has done it.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::time::{Duration, Instant};
+
+use crate::model::order::{Goal, Late, Order};
+use crate::model::report::{self, Incarnation, Reached};
+use crate::model::status::Status;
+use crate::msg;
+use crate::supervise::Unreachable;
+use crate::sys::inotify::{Changes, Watcher};
+use crate::sys::poll::Poller;
+use crate::sys::process::{self, Argv, Child, Directory, Spawn};
+use crate::sys::signal::{InheritedMask, Signal};
+use crate::sys::{clock, file};
+
+use super::{Call, Service};
+
+/// The original looks every 420 ms and gives up at the first look that comes too late: so much longer it waits.
+const GRACE: Duration = Duration::from_millis(420);
+/// The first pause before a `check` that failed runs again; it doubles up to [`GRACE`].
+const FIRST_CHECK_PAUSE: Duration = Duration::from_millis(20);
+
+/// A service that an order was given to.
+struct Target<'a> {
+    service: Service,
+    order: &'a Order,
+    deadline: Instant,
+    stage: Stage,
+    /// Something of it has changed.
+    is_dirty: bool,
+    /// Held open: it reports the end of the supervisor.
+    ok: Option<File>,
+    check: Check,
+}
+
+enum Stage {
+    /// No supervisor has come to it yet.
+    Unsupervised,
+    /// The order was sent, to the service as it was then.
+    Sent(Incarnation),
+    /// There is nothing more to wait for.
+    Done,
+}
+
+/// The `check` script of a service, while it is waited for.
+struct Check {
+    running: Option<Child>,
+    next: Option<Instant>,
+    pause: Duration,
+    agreed: bool,
+}
+
+/// What a look at a target came to.
+enum Outcome {
+    Pending,
+    Done,
+    Failed,
+}
+
+/// Gives `order` to `services`, waits where it is to be waited for, and counts the failures.
+pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> usize {
+    let waits = order.waits || call.reports;
+    let start = clock::now();
+    let mut failures = 0;
+    let mut targets: Vec<Target> = Vec::new();
+    for service in services {
+        let deadline = start + call.patience(&service).max(GRACE);
+        let mut target = Target::new(service, &order, deadline);
+        match target.give(waits) {
+            Outcome::Pending => targets.push(target),
+            Outcome::Done => {}
+            Outcome::Failed => failures += 1,
+        }
+    }
+    match Waiting::new() {
+        Ok(mut waiting) => failures + waiting.carry_out(targets, waits),
+        Err(error) => {
+            let text = msg::Failure::new("wait for events", "", error).text();
+            msg::to_stderr(&msg::join(&[b"fatal: ", &text, b"\n"]));
+            failures + targets.len()
+        }
+    }
+}
+
+impl<'a> Target<'a> {
+    fn new(service: Service, order: &'a Order, deadline: Instant) -> Target<'a> {
+        let check = Check { running: None, next: None, pause: FIRST_CHECK_PAUSE, agreed: false };
+        Target { service, order, deadline, stage: Stage::Unsupervised, is_dirty: true, ok: None, check }
+    }
+
+    /// Sends the order, if there is a supervisor to take it.
+    fn give(&mut self, waits: bool) -> Outcome {
+        let sent = self.service.status().and_then(|before| {
+            if !self.order.bytes.is_empty() {
+                self.service.probe.send(self.order.bytes)?;
+            }
+            Ok(Incarnation::of(&before))
+        });
+        match sent {
+            Ok(before) if waits => {
+                self.stage = Stage::Sent(before);
+                self.ok = self.service.probe.open_ok().ok();
+                Outcome::Pending
+            }
+            Ok(_) => Outcome::Done,
+            Err(Unreachable::NotRunning) if self.order.bytes.starts_with(b"x") => {
+                self.say(b"ok: ", &[self.service.name.as_bytes(), b": runsv not running"].concat());
+                Outcome::Done
+            }
+            Err(error) if self.may_yet_be_supervised(&error, waits) => Outcome::Pending,
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Whether a supervisor may come to it soon: it is a service, and none was there so far. Where one was there
+    /// before, only an order that is to bring it up waits for the next.
+    fn may_yet_be_supervised(&self, error: &Unreachable, waits: bool) -> bool {
+        let brings_up = self.order.goals.contains(&Goal::Up);
+        let is_awaited = match error {
+            Unreachable::NotRunning => waits && brings_up,
+            other => other.is_not_supervised_yet(),
+        };
+        is_awaited && clock::now() < self.deadline && self.service.probe.has("run").unwrap_or(false)
+    }
+
+    fn fail(&self, error: &Unreachable) -> Outcome {
+        self.say(b"", &self.service.complaint(error).0);
+        Outcome::Failed
+    }
+
+    /// Looks whether the order is done.
+    fn look(&mut self, waits: bool, poller: &Poller, key: usize) -> Outcome {
+        let before = match self.stage {
+            Stage::Done => return Outcome::Done,
+            Stage::Unsupervised => match self.give(waits) {
+                Outcome::Pending if matches!(self.stage, Stage::Sent(_)) => return self.look(waits, poller, key),
+                Outcome::Pending => return self.give_up_if_late(),
+                outcome => return outcome,
+            },
+            Stage::Sent(before) => before,
+        };
+        if let Some(child) = &self.check.running {
+            match child.reap() {
+                Ok(None) => return self.give_up_if_late(),
+                Ok(Some(status)) if status.success() => self.check.agreed = true,
+                Ok(Some(_)) | Err(_) => self.check.not_yet(),
+            }
+            self.check.running = None;
+        }
+        match self.service.status() {
+            Err(Unreachable::NotRunning) if self.order.goals.contains(&Goal::Gone) => {
+                self.say(b"ok: ", &[self.service.name.as_bytes(), b": runsv not running"].concat());
+                Outcome::Done
+            }
+            Err(error) => self.fail(&error),
+            Ok(status) => self.compare(&status, before, poller, key),
+        }
+    }
+
+    fn compare(&mut self, status: &Status, before: Incarnation, poller: &Poller, key: usize) -> Outcome {
+        let mut reached = Reached::Yes;
+        for goal in self.order.goals {
+            match report::reached(*goal, status, before) {
+                Reached::Yes => {}
+                Reached::IfReady if reached == Reached::Yes => reached = Reached::IfReady,
+                Reached::IfReady => {}
+                Reached::No => reached = Reached::No,
+            }
+        }
+        let is_done = match reached {
+            Reached::Yes => true,
+            Reached::IfReady => self.check.agreed || !self.asks_check(poller, key),
+            Reached::No => false,
+        };
+        if !is_done {
+            return self.give_up_if_late();
+        }
+        self.say(b"ok: ", &self.service.line(&self.service.name, status));
+        Outcome::Done
+    }
+
+    /// Whether there is a `check` to wait for; starts it when it is due.
+    fn asks_check(&mut self, poller: &Poller, key: usize) -> bool {
+        match self.service.probe.has("check") {
+            Ok(false) => return false,
+            Ok(true) => {}
+            Err(error) => {
+                self.service.warn_of("stat", "check", &error);
+                return false;
+            }
+        }
+        if self.check.next.is_some_and(|next| next > clock::now()) {
+            return true;
+        }
+        match self.start_check() {
+            Ok(child) => {
+                if poller.watch(&child, key).is_err() {
+                    self.check.not_yet(); // looked at again after the pause, then
+                }
+                self.check.running = Some(child);
+                true
+            }
+            Err(error) => {
+                self.service.warn_of("run", "check", &error);
+                false
+            }
+        }
+    }
+
+    /// Starts `check` in its service directory, with nothing to write to. One that cannot be executed is an error.
+    fn start_check(&self) -> io::Result<Child> {
+        let directory = self.service.probe.directory();
+        file::can_execute(&directory.join("check"))?;
+        let nowhere = file::open_write("/dev/null")?;
+        let path = CString::new(directory.as_os_str().as_bytes())?;
+        let argv = Argv::new(["./check"])?;
+        let mut name = self.service.name.clone().into_vec();
+        name.extend_from_slice(b"/check");
+        Spawn {
+            argv: &argv,
+            directory: Some(Directory::Path(&path)),
+            stdin: None,
+            stdout: Some(nowhere.as_fd()),
+            stderr: None,
+            session: false,
+            mask: InheritedMask::current()?,
+        }
+        .start(|_, error| {
+            let text = msg::Failure::new("run", OsStr::from_bytes(&name), error).text();
+            msg::to_stderr(&msg::join(&[b"warning: ", &text, b"\n"]));
+        })
+    }
+
+    fn give_up_if_late(&mut self) -> Outcome {
+        if clock::now() < self.deadline {
+            return Outcome::Pending;
+        }
+        if let Some(check) = self.check.running.take() {
+            let _ = check.signal(Signal::SIGKILL);
+            let _ = check.reap();
+        }
+        if let Stage::Unsupervised = self.stage {
+            return match self.service.status() {
+                Ok(_) => Outcome::Pending,
+                Err(error) => self.fail(&error),
+            };
+        }
+        let word: &[u8] = if self.order.late == Late::Kill { b"kill: " } else { b"timeout: " };
+        let (line, _) = self.service.describe(&self.service.name, word);
+        self.say(b"", &line);
+        if self.order.late == Late::Kill {
+            let _ = self.service.probe.send(b"k");
+        }
+        Outcome::Failed
+    }
+
+    fn say(&self, word: &[u8], text: &[u8]) {
+        msg::to_stdout(&msg::join(&[word, text, b"\n"]));
+    }
+
+    /// When to look again without being told.
+    fn next_look(&self) -> Instant {
+        let check = self.check.next.filter(|_| self.check.running.is_none());
+        check.map_or(self.deadline, |check| check.min(self.deadline))
+    }
+}
+
+impl Check {
+    fn not_yet(&mut self) {
+        self.next = Some(clock::now() + self.pause);
+        self.pause = (self.pause * 2).min(GRACE);
+    }
+}
+
+/// The events that targets are waited for with.
+struct Waiting {
+    poller: Poller,
+    watcher: Watcher,
+    /// Not everything could be watched.
+    must_poll: bool,
+}
+
+const CHANGES: usize = usize::MAX;
+
+impl Waiting {
+    fn new() -> io::Result<Waiting> {
+        let poller = Poller::new(64)?;
+        let watcher = Watcher::new()?;
+        poller.watch(&watcher, CHANGES)?;
+        Ok(Waiting { poller, watcher, must_poll: false })
+    }
+
+    /// Waits until each target is done or late; counts the failures.
+    fn carry_out(&mut self, mut targets: Vec<Target>, waits: bool) -> usize {
+        let mut failures = 0;
+        let mut watches: Vec<(crate::sys::inotify::Watch, usize)> = Vec::new();
+        for (at, target) in targets.iter().enumerate() {
+            if let Some(ok) = &target.ok {
+                self.must_poll |= self.poller.watch(ok, 2 * at).is_err();
+            }
+        }
+        loop {
+            let now = clock::now();
+            for (at, target) in targets.iter_mut().enumerate() {
+                if matches!(target.stage, Stage::Done) || !(target.is_dirty || target.next_look() <= now) {
+                    continue;
+                }
+                self.watch(target, at, &mut watches); // before the look: what comes in between is told
+                target.is_dirty = false;
+                let was_unsupervised = matches!(target.stage, Stage::Unsupervised);
+                match target.look(waits, &self.poller, 2 * at + 1) {
+                    Outcome::Pending if was_unsupervised && matches!(target.stage, Stage::Sent(_)) => {
+                        if let Some(ok) = &target.ok {
+                            self.must_poll |= self.poller.watch(ok, 2 * at).is_err();
+                        }
+                        target.is_dirty = true; // its records are watched from the next look on
+                    }
+                    Outcome::Pending => {}
+                    outcome => {
+                        failures += usize::from(matches!(outcome, Outcome::Failed));
+                        target.stage = Stage::Done;
+                        target.ok = None;
+                        target.check.running = None;
+                    }
+                }
+            }
+            let pending = targets.iter().filter(|target| !matches!(target.stage, Stage::Done));
+            let Some(next) = pending.map(|it| if it.is_dirty { now } else { it.next_look() }).min() else {
+                return failures;
+            };
+            self.wait(next);
+            self.mark(&mut targets, &watches);
+        }
+    }
+
+    fn wait(&mut self, next: Instant) {
+        let now = clock::now();
+        let next = if self.must_poll { next.min(now + GRACE) } else { next };
+        if self.poller.wait(Some(next.saturating_duration_since(now))).is_err() {
+            self.must_poll = true;
+        }
+    }
+
+    /// Marks the targets that something happened to.
+    fn mark(&mut self, targets: &mut [Target], watches: &[(crate::sys::inotify::Watch, usize)]) {
+        for key in self.poller.ready().filter(|key| *key != CHANGES) {
+            if let Some(target) = targets.get_mut(key / 2) {
+                target.is_dirty = true;
+            }
+        }
+        while let Ok(changes) = self.watcher.changes()
+            && !changes.is_empty()
+        {
+            for change in changes {
+                for (_, at) in watches.iter().filter(|(watch, _)| *watch == change.watch) {
+                    targets[*at].is_dirty = true;
+                }
+            }
+        }
+        if self.must_poll {
+            targets.iter_mut().for_each(|target| target.is_dirty = true);
+        }
+    }
+
+    /// Watches the records of a supervised target, or for the coming of a supervisor.
+    fn watch(&mut self, target: &Target, at: usize, watches: &mut Vec<(crate::sys::inotify::Watch, usize)>) {
+        let supervise = target.service.probe.supervise();
+        let mut watched = Vec::new();
+        if let Stage::Sent(_) = target.stage {
+            let watch = self.watcher.watch(&supervise, Changes::IN_MOVED_TO);
+            self.must_poll |= watch.is_err();
+            watched.extend(watch);
+        } else {
+            // A FIFO that is opened is reported, too: `ok` may have been there before its reader.
+            let coming = Changes::IN_CREATE | Changes::IN_MOVED_TO;
+            let place = self.watcher.watch(target.service.probe.directory(), coming);
+            self.must_poll |= place.is_err();
+            watched.extend(place);
+            watched.extend(self.watcher.watch(&supervise, coming | Changes::IN_OPEN));
+            self.must_poll |= supervise.is_symlink();
+        }
+        for watch in watched {
+            if !watches.contains(&(watch, at)) {
+                watches.push((watch, at));
+            }
+        }
+    }
+}
+
+impl Drop for Check {
+    /// Nothing is left running.
+    fn drop(&mut self) {
+        if let Some(child) = self.running.take() {
+            let _ = child.signal(Signal::SIGKILL);
+            let _ = process::reap(child.pid());
+        }
+    }
+}
