@@ -7,6 +7,7 @@ pub mod control;
 pub mod envdir;
 pub mod family;
 pub mod ids;
+pub mod login;
 pub mod lookup;
 pub mod number;
 pub mod order;

@@ -113,3 +113,21 @@ pub fn open_directory(path: impl AsRef<Path>) -> io::Result<File> {
 pub fn can_execute(path: &Path) -> io::Result<()> {
     Ok(nix::unistd::access(path, nix::unistd::AccessFlags::X_OK)?)
 }
+
+/// Makes the directory `name` in `parent`, with `mode` and for an owner; `false` if something is there already, which
+/// is neither looked at nor changed.
+pub fn make_directory_for(parent: &File, name: &str, mode: u32, uid: u32, gid: u32) -> io::Result<bool> {
+    match nix::sys::stat::mkdirat(parent, name, Mode::from_bits_truncate(mode)) {
+        Err(nix::errno::Errno::EEXIST) => return Ok(false),
+        result => result?,
+    }
+    let (uid, gid) = (nix::unistd::Uid::from_raw(uid), nix::unistd::Gid::from_raw(gid));
+    nix::unistd::fchownat(parent, name, Some(uid), Some(gid), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    Ok(true)
+}
+
+/// Opens a directory that must be one itself, and no link.
+pub fn open_directory_itself(path: impl AsRef<Path>) -> io::Result<File> {
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}

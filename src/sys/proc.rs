@@ -22,6 +22,11 @@ pub fn relations() -> Vec<Relation> {
         .collect()
 }
 
+/// The command line of a process, each argument ended by a NUL; empty when it cannot be seen.
+pub fn command_line(pid: i32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
 /// Reads `pid (comm) state ppid ...`; the name may hold spaces and parentheses, so the last one counts.
 fn relation(pid: i32, stat: &[u8]) -> Option<Relation> {
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;

@@ -328,3 +328,16 @@ pub fn take_variable(name: &str) -> Option<std::ffi::OsString> {
     unsafe { std::env::remove_var(name) };
     Some(value)
 }
+
+/// Gives every signal its default action and blocks none, as a login would find them.
+pub fn default_signals() -> io::Result<()> {
+    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
+        default_action(signal);
+    }
+    nix::sys::signal::SigSet::empty().thread_set_mask().map_err(Into::into)
+}
+
+/// The process that started this one.
+pub fn parent_id() -> i32 {
+    nix::unistd::getppid().as_raw()
+}

@@ -111,3 +111,21 @@ mod tests {
         assert_eq!(set_gid(u32::MAX).unwrap_err().raw_os_error(), Some(libc::EINVAL));
     }
 }
+
+/// Whether this process can become root, or get root's group, although it gave both up. It tries.
+pub fn can_regain_root() -> bool {
+    let root = Uid::from_raw(0);
+    let group = Gid::from_raw(0);
+    nix::unistd::setuid(root).is_ok()
+        || nix::unistd::seteuid(root).is_ok()
+        || nix::unistd::setresuid(root, root, root).is_ok()
+        || (nix::unistd::getgid() != group && nix::unistd::setresgid(group, group, group).is_ok())
+        || nix::unistd::setgroups(&[group]).is_ok()
+}
+
+/// Whether every user id of this process is `uid`, and every group id `gid`.
+pub fn is_wholly(uid: u32, gid: u32) -> io::Result<bool> {
+    let (uids, gids) = (nix::unistd::getresuid()?, nix::unistd::getresgid()?);
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    Ok([uids.real, uids.effective, uids.saved] == [uid; 3] && [gids.real, gids.effective, gids.saved] == [gid; 3])
+}
