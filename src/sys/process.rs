@@ -250,6 +250,19 @@ pub fn reap(pid: i32) -> io::Result<Option<(i32, ExitStatus)>> {
     }
 }
 
+/// A descriptor that becomes readable once process `pid`, which need not be a child, has ended.
+pub fn watch(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two numbers.
+    match unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        fd => {
+            let fd = RawFd::try_from(fd).map_err(|_| io::ErrorKind::InvalidData)?;
+            // SAFETY: the kernel has just made this descriptor (close-on-exec) and nobody else owns it.
+            Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+        }
+    }
+}
+
 /// Sends `signal` to process `pid`, which must be a positive number.
 pub fn send(pid: i32, signal: Signal) -> io::Result<()> {
     if pid <= 0 {

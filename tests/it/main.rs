@@ -1,5 +1,7 @@
 //! Black-box tests: the real programs, each in a directory and an environment of its own.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, missing_docs)]
 
 mod chpst;
+mod runsv;
+mod support;

@@ -1,0 +1,433 @@
+//! A tree of services to test with, which leaves nothing behind.
+//!
+//! Scripts `say` a line, which the test hears; records are waited for by inotify; a death is waited for. Nothing waits
+//! for time: [`PATIENCE`] bounds every wait and costs only when a test fails.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use homerun::model::status::Status;
+use homerun::sys::inotify::{Changes, Watcher};
+use homerun::sys::poll::Poller;
+use tempfile::TempDir;
+
+/// The longest wait. It is reached only when a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the programs under test are.
+pub fn programs() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_runsv")).parent().unwrap()
+}
+
+/// PATH with the programs under test first.
+pub fn path() -> OsString {
+    path_of(programs())
+}
+
+fn path_of(first: &Path) -> OsString {
+    let mut path = first.as_os_str().to_os_string();
+    path.push(":/usr/bin:/bin:/usr/sbin:/sbin");
+    path
+}
+
+/// What a program said and how it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: Option<i32>,
+}
+
+impl Outcome {
+    pub fn of(command: &mut Command) -> Outcome {
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        Outcome {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+}
+
+/// A program that said this on stdout, nothing on stderr, and ended with 0.
+pub fn says(stdout: &str) -> Outcome {
+    Outcome { stdout: stdout.to_owned(), stderr: String::new(), code: Some(0) }
+}
+
+/// A program that said this on stderr only, and ended with `code`.
+pub fn fails(stderr: &str, code: i32) -> Outcome {
+    Outcome { stdout: String::new(), stderr: stderr.to_owned(), code: Some(code) }
+}
+
+pub fn is_root() -> bool {
+    homerun::sys::user::effective_uid() == 0
+}
+
+/// Says that a test is skipped, and why; counts. In CI nothing is skipped.
+pub fn skip(why: &str) {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    assert!(std::env::var_os("CI").is_none(), "{name} would be skipped in CI: {why}");
+    let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
+    let _ = io::stderr().write_all(format!("skipped: {name}: {why} ({count} skipped so far)\n").as_bytes());
+}
+
+/// Whether `program` is installed; if not, the test is skipped.
+pub fn has(program: &str) -> bool {
+    let found = path().as_bytes().split(|byte| *byte == b':').any(|part| {
+        let file = Path::new(OsStr::from_bytes(part)).join(program);
+        fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o111 != 0)
+    });
+    if !found {
+        skip(&format!("needs {program}"));
+    }
+    found
+}
+
+/// The directory with C runit's programs, unpacked; without it the test is skipped.
+pub fn runit() -> Option<PathBuf> {
+    let found = std::env::var_os("HOMERUN_RUNIT").map(PathBuf::from).filter(|place| place.join("runsv").exists());
+    if found.is_none() {
+        skip("needs C runit: HOMERUN_RUNIT names the directory of its programs");
+    }
+    found
+}
+
+/// One at a time for tests that change the machine: users, /run.
+pub static MACHINE: Mutex<()> = Mutex::new(());
+
+/// A directory of services, an ear to hear them, and the end of all that was started in it.
+pub struct Tree {
+    home: TempDir,
+    ear: Mutex<(File, Vec<u8>)>,
+    path: OsString,
+}
+
+impl Tree {
+    /// With the programs under test.
+    pub fn new() -> Tree {
+        Tree::with(programs())
+    }
+
+    /// With the programs in `programs`, such as C runit's.
+    pub fn with(programs: &Path) -> Tree {
+        // Orphans come to this process, and are ended with their tree.
+        homerun::sys::process::adopt_orphans().unwrap();
+        let home = TempDir::with_prefix("homerun-").unwrap();
+        fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+        let ear = home.path().join("ear");
+        homerun::sys::file::make_fifo(&ear, 0o622).unwrap();
+        fs::set_permissions(&ear, Permissions::from_mode(0o622)).unwrap();
+        let ear = fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(ear).unwrap();
+        Tree { home, ear: Mutex::new((ear, Vec::new())), path: path_of(programs) }
+    }
+
+    /// A path in the tree's directory.
+    pub fn path(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        self.home.path().join(name.as_ref())
+    }
+
+    /// Makes a directory, and its parents.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// A program found in this tree's PATH, run in its directory with an environment of its own.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut parts = self.path.as_bytes().split(|byte| *byte == b':');
+        let first = Path::new(OsStr::from_bytes(parts.next().unwrap())).join(program.as_ref());
+        let mut command = if first.exists() { Command::new(first) } else { Command::new(program.as_ref()) };
+        command.env_clear().env("PATH", &self.path).env("EAR", self.path("ear")).env("HOME", self.home.path());
+        command.current_dir(self.home.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a program to its end.
+    pub fn run(&self, program: &str, args: &[&str]) -> Outcome {
+        Outcome::of(self.command(program).args(args))
+    }
+
+    /// sv, on the services of this tree by name.
+    pub fn sv(&self, args: &[&str]) -> Outcome {
+        Outcome::of(self.command("sv").env("SVDIR", self.home.path()).args(args))
+    }
+
+    /// A service to be filled, as `NAME` in the tree's directory.
+    pub fn service(&self, name: &str) -> Service<'_> {
+        let directory = self.directory(name);
+        Service { tree: self, name: name.to_owned(), directory }
+    }
+
+    /// The next line that a script said.
+    pub fn heard(&self) -> String {
+        self.hear(PATIENCE).unwrap_or_else(|| panic!("nothing was said\n{}", self.show()))
+    }
+
+    /// A line that was said already, if there is one. Only for what must have been said before.
+    pub fn heard_already(&self) -> Option<String> {
+        self.hear(Duration::ZERO)
+    }
+
+    fn hear(&self, patience: Duration) -> Option<String> {
+        let mut ear = self.ear.lock().unwrap();
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(end) = ear.1.iter().position(|byte| *byte == b'\n') {
+                let rest = ear.1.split_off(end + 1);
+                let line = std::mem::replace(&mut ear.1, rest);
+                return Some(String::from_utf8_lossy(&line[..end]).into_owned());
+            }
+            let mut bytes = [0; 4096];
+            match ear.0.read(&mut bytes) {
+                Ok(length) => ear.1.extend_from_slice(&bytes[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let now = Instant::now();
+                    if now >= deadline {
+                        return None;
+                    }
+                    let mut poller = Poller::new(1).unwrap();
+                    poller.watch(&ear.0, 0).unwrap();
+                    poller.wait(Some(deadline - now)).unwrap();
+                }
+                Err(error) => panic!("the ear: {error}"),
+            }
+        }
+    }
+
+    /// Waits until `seen` gives something, looking again whenever anything changes in `directory`.
+    pub fn wait_in<T>(&self, directory: &Path, mut seen: impl FnMut() -> Option<T>) -> T {
+        let watcher = Watcher::new().unwrap();
+        let mut poller = Poller::new(1).unwrap();
+        poller.watch(&watcher, 0).unwrap();
+        let changes = Changes::IN_CREATE
+            | Changes::IN_MOVED_TO
+            | Changes::IN_MOVED_FROM
+            | Changes::IN_DELETE
+            | Changes::IN_MODIFY
+            | Changes::IN_ATTRIB;
+        watcher.watch(directory, changes).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = seen() {
+                return found;
+            }
+            let now = Instant::now();
+            assert!(now < deadline, "waited in vain in {}\n{}", directory.display(), self.show());
+            poller.wait(Some(deadline - now)).unwrap();
+            while !watcher.changes().unwrap().is_empty() {}
+        }
+    }
+
+    /// Everything in the tree, for the message of a test that fails.
+    fn show(&self) -> String {
+        let listing = Command::new("ls").arg("-laR").arg(self.home.path()).output().map(|output| output.stdout);
+        let stats = Command::new("sh")
+            .args([
+                "-c",
+                "for f in */supervise/stat */log/supervise/stat; do [ -e $f ] && echo $f: $(cat $f); done; ps -ef",
+            ])
+            .current_dir(self.home.path())
+            .output()
+            .map(|output| output.stdout);
+        [listing, stats].into_iter().flatten().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
+    }
+
+    /// Every process that was started in this tree: it has the tree's name in its environment, or lives in it.
+    pub fn processes(&self) -> Vec<i32> {
+        let own = self.home.path();
+        let belongs = |pid: i32| {
+            let in_environment = fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|text| text.windows(own.as_os_str().len()).any(|part| part == own.as_os_str().as_bytes()));
+            let in_directory = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(own));
+            in_environment || in_directory
+        };
+        let own_id = homerun::sys::process::id();
+        let relations = homerun::sys::proc::relations();
+        relations.iter().filter(|it| it.pid != own_id && !it.ended && belongs(it.pid)).map(|it| it.pid).collect()
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = self.processes();
+            if left.is_empty() || Instant::now() > deadline {
+                break;
+            }
+            for pid in left {
+                let _ = homerun::sys::process::send(pid, homerun::sys::signal::Signal::SIGKILL);
+                let _ = homerun::sys::process::reap(pid);
+            }
+        }
+    }
+}
+
+/// A service directory that is being filled.
+pub struct Service<'a> {
+    tree: &'a Tree,
+    name: String,
+    directory: PathBuf,
+}
+
+impl<'a> Service<'a> {
+    /// `./run`, as lines of sh that may `say` something.
+    pub fn run(self, script: &str) -> Service<'a> {
+        self.script("run", script)
+    }
+
+    /// `./finish`.
+    pub fn finish(self, script: &str) -> Service<'a> {
+        self.script("finish", script)
+    }
+
+    /// `./log/run`.
+    pub fn log(self, script: &str) -> Service<'a> {
+        self.script("log/run", script)
+    }
+
+    /// Any script, such as `control/t` or `check`.
+    pub fn script(self, name: &str, script: &str) -> Service<'a> {
+        let text = format!("#!/bin/sh\nsay() {{ printf '%s\\n' \"$*\" >\"$EAR\"; }}\n{script}\n");
+        self.file(name, &text).mode(name, 0o755)
+    }
+
+    /// Any file.
+    pub fn file(self, name: &str, content: &str) -> Service<'a> {
+        let path = self.directory.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        self
+    }
+
+    /// The mode of a file that is there.
+    pub fn mode(self, name: &str, mode: u32) -> Service<'a> {
+        fs::set_permissions(self.directory.join(name), Permissions::from_mode(mode)).unwrap();
+        self
+    }
+
+    /// Only the directory, for somebody else to supervise.
+    pub fn made(self) -> PathBuf {
+        self.directory
+    }
+
+    /// Starts runsv on it and waits until it is supervised.
+    pub fn start(self) -> Running<'a> {
+        let running = self.start_unseen();
+        running.wait(|_| true);
+        running
+    }
+
+    /// Starts runsv on it.
+    pub fn start_unseen(self) -> Running<'a> {
+        let child = self.tree.command("runsv").arg(&self.name).stderr(Stdio::piped()).spawn().unwrap();
+        Running { tree: self.tree, directory: self.directory, child }
+    }
+}
+
+/// A service with a runsv.
+pub struct Running<'a> {
+    tree: &'a Tree,
+    pub directory: PathBuf,
+    pub child: Child,
+}
+
+impl Running<'_> {
+    /// Writes control bytes, all at once.
+    pub fn control(&self, bytes: &[u8]) {
+        self.control_of("supervise", bytes);
+    }
+
+    /// Writes control bytes for the log service, all at once.
+    pub fn control_log(&self, bytes: &[u8]) {
+        self.control_of("log/supervise", bytes);
+    }
+
+    fn control_of(&self, supervise: &str, bytes: &[u8]) {
+        let fifo = self.directory.join(supervise).join("control");
+        let mut fifo = homerun::sys::file::open_write(fifo).unwrap();
+        assert_eq!(fifo.write(bytes).unwrap(), bytes.len());
+    }
+
+    /// Waits for a status record like this, while a supervisor is there.
+    pub fn wait(&self, is_such: impl Fn(&Status) -> bool) -> Status {
+        self.wait_of("supervise", is_such)
+    }
+
+    /// Waits for a status record of the log service.
+    pub fn wait_log(&self, is_such: impl Fn(&Status) -> bool) -> Status {
+        self.wait_of("log/supervise", is_such)
+    }
+
+    fn wait_of(&self, supervise: &str, is_such: impl Fn(&Status) -> bool) -> Status {
+        let supervise = self.directory.join(supervise);
+        if !supervise.is_dir() {
+            self.tree.wait_in(supervise.parent().unwrap(), || supervise.is_dir().then_some(()));
+        }
+        self.tree.wait_in(&supervise, || {
+            homerun::sys::file::open_write(supervise.join("ok")).ok()?;
+            let status = Status::decode(&fs::read(supervise.join("status")).ok()?)?;
+            is_such(&status).then_some(status)
+        })
+    }
+
+    /// A file of `supervise/`, as text.
+    pub fn record(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.join("supervise").join(name)).unwrap()
+    }
+
+    /// Tells runsv to exit, waits for its end, and gives what it said.
+    pub fn exit(self) -> (ExitStatus, String) {
+        self.control(b"x");
+        self.ended()
+    }
+
+    /// Waits for the end of runsv, and gives what it said.
+    pub fn ended(mut self) -> (ExitStatus, String) {
+        let mut stderr = self.child.stderr.take().unwrap();
+        let status = wait_for_end(&mut self.child).unwrap_or_else(|| panic!("runsv lives on\n{}", self.tree.show()));
+        // Its children may hold stderr open: only what it said itself is waited for.
+        homerun::sys::fd::set_nonblocking(stderr.as_fd(), true).unwrap();
+        let mut said = Vec::new();
+        let _ = stderr.read_to_end(&mut said);
+        (status, String::from_utf8_lossy(&said).into_owned())
+    }
+}
+
+/// Waits for the end of a child; None when it takes too long.
+pub fn wait_for_end(child: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    let pidfd = homerun::sys::process::watch(i32::try_from(child.id()).unwrap()).unwrap();
+    let mut poller = Poller::new(1).unwrap();
+    poller.watch(&pidfd, 0).unwrap();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return None;
+        }
+        poller.wait(Some(deadline - now)).unwrap();
+    }
+}
+
+/// Waits until process `pid`, which may be anybody's, has ended.
+pub fn wait_until_gone(pid: i32) {
+    let Ok(pidfd) = homerun::sys::process::watch(pid) else { return };
+    let mut poller = Poller::new(1).unwrap();
+    poller.watch(&pidfd, 0).unwrap();
+    poller.wait(Some(PATIENCE)).unwrap();
+    assert!(poller.ready().next().is_some(), "process {pid} lives on");
+}
