@@ -4,8 +4,13 @@
 //! with invented values.
 
 pub mod control;
+pub mod line;
+pub mod logconfig;
 pub mod pair;
+pub mod pattern;
 pub mod respawn;
+pub mod rotation;
 pub mod service;
+pub mod stamp;
 pub mod status;
 pub mod tai;
