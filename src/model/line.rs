@@ -4,13 +4,24 @@ use std::time::Duration;
 
 /// A part of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
-    /// A line that is shorter than the longest head, without its newline.
-    Whole(&'a [u8]),
-    /// The first bytes of a line, as many as a head may have; a [`Piece::Rest`] follows.
-    Head(&'a [u8]),
+pub struct Piece<'a> {
+    /// Which part.
+    pub part: Part,
+    /// The bytes.
+    pub text: &'a [u8],
+    /// When the first byte of the line arrived.
+    pub began: Duration,
+}
+
+/// Which part of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of a line that is shorter than the longest head, without its newline.
+    Whole,
+    /// The first bytes of a line, as many as a head may have; a [`Part::Rest`] follows.
+    Head,
     /// More of the line as it came; the last rest ends in a newline.
-    Rest(&'a [u8]),
+    Rest,
 }
 
 /// Bytes that are replaced in heads, and with what: the options `-r` and `-R`.
@@ -80,11 +91,9 @@ impl Cutter {
         let text = &reach[..newline.unwrap_or(reach.len())];
         self.head.extend_from_slice(text);
         if newline.is_some() {
-            (text.len() + 1, Some(self.whole()))
+            (text.len() + 1, Some(self.give(Part::Whole)))
         } else if self.head.len() == self.max_head {
-            self.place = Place::Rest;
-            self.replaced();
-            (text.len(), Some(Piece::Head(&self.head)))
+            (text.len(), Some(self.give(Part::Head)))
         } else {
             (text.len(), None)
         }
@@ -93,40 +102,37 @@ impl Cutter {
     /// What is left when no more bytes will come, ended with the newline that it lacks.
     pub fn finish(&mut self) -> Option<Piece<'_>> {
         match self.place {
-            Place::Head if !self.head.is_empty() => Some(self.whole()),
+            Place::Head if !self.head.is_empty() => Some(self.give(Part::Whole)),
             Place::Rest => {
                 self.head.clear();
                 self.place = Place::Head;
-                Some(Piece::Rest(b"\n"))
+                Some(Piece { part: Part::Rest, text: b"\n", began: self.began })
             }
             Place::Head | Place::HeadDone => None,
         }
     }
 
-    /// When the first byte of the line of the last piece arrived.
-    pub fn began(&self) -> Duration {
-        self.began
+    /// How many bytes of an unfinished head are held back.
+    pub fn held(&self) -> usize {
+        if self.place == Place::Head { self.head.len() } else { 0 }
     }
 
-    fn whole(&mut self) -> Piece<'_> {
-        self.place = Place::HeadDone;
-        self.replaced();
-        Piece::Whole(&self.head)
+    fn give(&mut self, part: Part) -> Piece<'_> {
+        self.place = if part == Part::Head { Place::Rest } else { Place::HeadDone };
+        if let Some(replace) = &self.replace {
+            replace.apply(&mut self.head);
+        }
+        Piece { part, text: &self.head, began: self.began }
     }
 
     fn rest<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Piece<'a>>) {
         let reach = &input[..input.len().min(self.max_head)];
-        let Some(newline) = reach.iter().position(|byte| *byte == b'\n') else {
-            return (reach.len(), (!reach.is_empty()).then_some(Piece::Rest(reach)));
-        };
-        self.place = Place::HeadDone;
-        (newline + 1, Some(Piece::Rest(&reach[..=newline])))
-    }
-
-    fn replaced(&mut self) {
-        if let Some(replace) = &self.replace {
-            replace.apply(&mut self.head);
+        let newline = reach.iter().position(|byte| *byte == b'\n');
+        let text = &reach[..newline.map_or(reach.len(), |at| at + 1)];
+        if newline.is_some() {
+            self.place = Place::HeadDone;
         }
+        (text.len(), (!text.is_empty()).then_some(Piece { part: Part::Rest, text, began: self.began }))
     }
 }
 
@@ -137,10 +143,13 @@ mod tests {
     /// The pieces of `blocks` as text: `whole|`, `head>`, `rest~`.
     fn pieces(mut cutter: Cutter, blocks: &[&str]) -> Vec<String> {
         let mut found = Vec::new();
-        let show = |piece: Piece<'_>| match piece {
-            Piece::Whole(text) => format!("{}|", String::from_utf8_lossy(text)),
-            Piece::Head(text) => format!("{}>", String::from_utf8_lossy(text)),
-            Piece::Rest(text) => format!("{}~", String::from_utf8_lossy(text)),
+        let show = |piece: Piece<'_>| {
+            let mark = match piece.part {
+                Part::Whole => '|',
+                Part::Head => '>',
+                Part::Rest => '~',
+            };
+            format!("{}{mark}", String::from_utf8_lossy(piece.text))
         };
         for block in blocks {
             let mut input = block.as_bytes();
@@ -184,10 +193,11 @@ mod tests {
     fn a_line_began_when_its_first_byte_came() {
         let mut cutter = Cutter::new(10, None);
         let at = Duration::from_secs;
+        let whole = |text, began| Some(Piece { part: Part::Whole, text, began });
         assert_eq!(cutter.next(b"a", at(1)), (1, None));
-        assert_eq!(cutter.next(b"b\n", at(2)), (2, Some(Piece::Whole(b"ab"))));
-        assert_eq!(cutter.began(), at(1));
-        assert_eq!(cutter.next(b"\n", at(3)), (1, Some(Piece::Whole(b""))));
-        assert_eq!(cutter.began(), at(3));
+        assert_eq!(cutter.held(), 1);
+        assert_eq!(cutter.next(b"b\n", at(2)), (2, whole(b"ab", at(1))));
+        assert_eq!(cutter.held(), 0);
+        assert_eq!(cutter.next(b"\n", at(3)), (1, whole(b"", at(3))));
     }
 }
