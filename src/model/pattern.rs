@@ -8,11 +8,12 @@
 /// | `*` at the end    | the rest, also an empty one                                          |
 /// | `*` before byte X | up to the first X, which must follow; it never looks for a later one |
 /// | `+X`              | one X or more; a line that ends within the run matches               |
+/// | `+` at the end    | the end of the line                                                  |
 ///
-/// The byte after `*` or `+` stands for itself, also when it is `*` or `+`; a `+` at the end is an ordinary byte.
-/// There is no escape.
+/// A `*` or `+` after `*` is looked for like any other byte, and then means what it always means. There is no
+/// escape.
 ///
-/// Source: runit 2.3.0, src/pmatch.c.
+/// Source: runit 2.3.0, src/pmatch.c. Differs: there a `+` at the end compares with the byte after the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Vec<u8>);
 
@@ -29,9 +30,10 @@ impl Pattern {
             match *pattern {
                 [] => return line.is_empty(),
                 [b'*'] => return true,
-                [b'*', until, ref rest @ ..] => {
-                    let Some(at) = line.iter().position(|byte| *byte == until) else { return false };
-                    (pattern, line) = (rest, &line[at + 1..]);
+                [b'+'] => return line.is_empty(),
+                [b'*', ref rest @ ..] => {
+                    let Some(at) = line.iter().position(|byte| *byte == rest[0]) else { return false };
+                    (pattern, line) = (rest, &line[at..]);
                 }
                 [b'+', repeated, ref rest @ ..] => {
                     let run = line.iter().take_while(|byte| **byte == repeated).count();
@@ -138,12 +140,19 @@ mod tests {
     }
 
     #[test]
-    fn a_star_or_plus_after_either_stands_for_itself() {
-        assert!(matches("***", "ab*cd"));
+    fn a_star_or_plus_after_a_star_is_looked_for_and_then_means_what_it_means() {
+        assert!(matches("**", "ab*cd"));
         assert!(!matches("**", "abcd"));
-        assert!(matches("*+x", "ab+x"));
+        assert!(matches("*++*", "ab+++c"));
+        assert!(!matches("*+x", "ab+x"));
         assert!(matches("++", "+++"));
-        assert!(matches("a+", "a+"));
+    }
+
+    #[test]
+    fn a_plus_at_the_end_is_the_end_of_the_line() {
+        assert!(matches("a+", "a"));
+        assert!(!matches("a+", "a+"));
+        assert!(!matches("*+", "ab+"));
     }
 
     #[test]
