@@ -51,7 +51,7 @@ pub fn command() -> Command {
             Arg::new("stamp")
                 .short('t')
                 .action(ArgAction::Count)
-                .help("Stamp each line: TAI64N; -tt for UTC as DATE_TIME; -ttt for UTC as DATETTIME"),
+                .help("Stamp each line with TAI64N; -tt or -ttt with UTC date and time"),
         )
         .arg(Arg::new("verbose").short('v').action(ArgAction::SetTrue).help("Say on standard error what is done"))
         .arg(takes('r', "with", "c").help("Replace bytes that are not printable ASCII with c"))

@@ -1,0 +1,3 @@
+//! Black-box tests: the real programs in fresh directories.
+
+mod svlogd;
