@@ -228,17 +228,14 @@ impl Log {
     /// Starts the processor on the oldest file that waits for it, if it is free. Its end is an event.
     pub fn process(&mut self, tools: &Tools, now: Instant) {
         let (Some(open), Some(command)) = (&mut self.open, &self.config.processor) else { return };
-        if !open.may_process || !self.processor.is_free(now) {
-            return;
-        }
-        match old_names(&open.folder) {
-            Ok(names) => match to_process(&names) {
+        while open.may_process && self.processor.is_free(now) {
+            let names = old_names(&open.folder).unwrap_or_else(|error| {
+                tools.voice.warn_failure(&Failure::new("read directory:", &self.name, error));
+                Vec::new() // until the next rotation
+            });
+            match to_process(&names) {
                 Some(input) => self.processor.start(tools, &self.name, &open.folder, command, input),
                 None => open.may_process = false,
-            },
-            Err(error) => {
-                open.may_process = false; // until the next rotation
-                tools.voice.warn_failure(&Failure::new("read directory:", &self.name, error));
             }
         }
     }
@@ -456,9 +453,14 @@ impl Desk<'_> {
             }
         };
         for name in to_prune(names, self.config.keep, self.busy) {
+            let shown = file_in(self.name, name.as_bytes());
             let is_leftover = name.kind() == Kind::Output;
-            if !is_leftover {
-                self.voice.info(&[b"delete: ", &file_in(self.name, name.as_bytes())]);
+            match name.kind() {
+                Kind::Output => {}
+                Kind::Unprocessed if self.config.processor.is_some() => {
+                    self.voice.warn(&[b"processor too slow, delete: ", &shown]);
+                }
+                Kind::Safe | Kind::Unprocessed => self.voice.info(&[b"delete: ", &shown]),
             }
             if let Err(error) = self.open.folder.unlink(name.as_bytes()) {
                 let deed = if is_leftover { "unlink processor leftover:" } else { "unlink oldest logfile:" };

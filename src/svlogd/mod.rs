@@ -99,9 +99,9 @@ impl Program {
         let input = io::stdin();
         // A file cannot be watched, and need not be: it can always be read.
         let _ = poller.watch(&input, INPUT);
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(settings.block).map_err(|_| io::ErrorKind::OutOfMemory).tried("allocate buffer", "")?;
-        bytes.resize(settings.block, 0);
+        let enough = Vec::<u8>::new().try_reserve_exact(settings.block);
+        enough.map_err(|_| io::ErrorKind::OutOfMemory).tried("allocate buffer", "")?;
+        let bytes = vec![0; settings.block]; // zeroed by the kernel: a page costs nothing until lines fill it
         Ok(Program {
             tools: Tools { voice, poller, mask },
             signals,
@@ -191,9 +191,6 @@ impl Program {
     fn answer_signals(&mut self) {
         while let Ok(Some(signal)) = self.signals.next() {
             match signal {
-                Signal::SIGTERM if self.over == Some(Over::Term) => {
-                    self.logs.iter().for_each(Log::terminate_processor);
-                }
                 Signal::SIGTERM => self.terminate(),
                 Signal::SIGHUP if self.over.is_none() => self.reopen(),
                 Signal::SIGALRM if self.over.is_none() => {
@@ -283,7 +280,13 @@ impl Program {
     fn await_processors(&mut self) {
         self.logs.iter_mut().for_each(|log| log.finish(&self.tools));
         while self.logs.iter().any(Log::is_processing) {
-            self.wait(None);
+            let _ = self.tools.poller.wait(None); // whatever it says, the next lines look for themselves
+            while let Ok(Some(signal)) = self.signals.next() {
+                if signal == Signal::SIGTERM {
+                    self.logs.iter().for_each(Log::terminate_processor);
+                }
+            }
+            self.logs.iter_mut().for_each(|log| log.reap(&self.tools, true));
         }
     }
 }

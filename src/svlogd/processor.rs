@@ -26,8 +26,9 @@ const NEW_STATE: i32 = 5;
 
 /// The processor of one log directory. At most one runs at a time; what it has yet to do are the `.u` files.
 ///
-/// Source: runit 2.3.0, src/svlogd.c. Differs: rotation does not wait for it; death by a signal is a failure; after
-/// a failure it waits before it starts again; `.u` files of earlier runs are processed too.
+/// Source: runit 2.3.0, src/svlogd.c. Differs: rotation does not wait for it, so that a slow one costs old files (it
+/// is said) where there it stops the service; death by a signal is a failure; after a failure it waits before it
+/// starts again; `.u` files of earlier runs are processed too.
 #[derive(Default)]
 pub struct Processor {
     running: Option<Running>,
