@@ -191,6 +191,7 @@ impl Program {
     fn answer_signals(&mut self) {
         while let Ok(Some(signal)) = self.signals.next() {
             match signal {
+                Signal::SIGTERM if self.over == Some(Over::Term) => self.terminate_processors(),
                 Signal::SIGTERM => self.terminate(),
                 Signal::SIGHUP if self.over.is_none() => self.reopen(),
                 Signal::SIGALRM if self.over.is_none() => {
@@ -283,11 +284,15 @@ impl Program {
             let _ = self.tools.poller.wait(None); // whatever it says, the next lines look for themselves
             while let Ok(Some(signal)) = self.signals.next() {
                 if signal == Signal::SIGTERM {
-                    self.logs.iter().for_each(Log::terminate_processor);
+                    self.terminate_processors();
                 }
             }
             self.logs.iter_mut().for_each(|log| log.reap(&self.tools, true));
         }
+    }
+
+    fn terminate_processors(&self) {
+        self.logs.iter().for_each(Log::terminate_processor);
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -168,14 +168,24 @@ impl Running {
     /// Closes its input, waits for its end, and gives the exit code.
     fn end(mut self) -> Option<i32> {
         self.stdin = None;
-        self.child.wait().unwrap().code()
+        self.exit()
     }
 
     /// Sends TERM while the input stays open, waits for its end, and gives the exit code.
     fn terminate(mut self) -> Option<i32> {
-        let _open = self.stdin.take();
         self.signal(Signal::SIGTERM);
-        self.child.wait().unwrap().code()
+        let _open = self.stdin.take(); // else wait() would close it
+        self.exit()
+    }
+
+    fn exit(&mut self) -> Option<i32> {
+        loop {
+            match self.said.recv_timeout(PATIENCE) {
+                Ok(line) => self.heard.push(line),
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().code(),
+                Err(RecvTimeoutError::Timeout) => panic!("it did not end but said {:#?}", self.heard),
+            }
+        }
     }
 }
 
