@@ -5,3 +5,4 @@
 mod chpst;
 mod runsv;
 mod support;
+mod svlogd;
