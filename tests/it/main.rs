@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod chpst;
+mod interop;
 mod runsv;
 mod support;

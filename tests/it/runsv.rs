@@ -607,7 +607,6 @@ fn none_of_a_thousand_commands_is_lost_or_overtaken() {
     let tree = Tree::new();
     let mut service = tree.service("foo").run(STAY);
     for name in ["h", "a", "i", "q", "1", "2"] {
-        // /bin/sh twice for each would take long: the hook is a loop of its own.
         service = service.script(&format!("control/{name}"), &format!("say {name}"));
     }
     let foo = service.start();
