@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod chpst;
+mod interop;
 mod runsv;
 mod support;
 mod svlogd;

@@ -205,6 +205,11 @@ impl Tree {
         }
     }
 
+    /// What a process writes here, the test hears.
+    pub fn mouth(&self) -> File {
+        fs::OpenOptions::new().write(true).open(self.path("ear")).unwrap()
+    }
+
     /// Waits until `seen` gives something, looking again whenever anything changes in `directory`.
     pub fn wait_in<T>(&self, directory: &Path, mut seen: impl FnMut() -> Option<T>) -> T {
         let watcher = Watcher::new().unwrap();
@@ -235,7 +240,9 @@ impl Tree {
         let stats = Command::new("sh")
             .args([
                 "-c",
-                "for f in */supervise/stat */log/supervise/stat; do [ -e $f ] && echo $f: $(cat $f); done; ps -ef",
+                "for f in */supervise/stat */log/supervise/stat; do [ -e $f ] && echo $f: $(cat $f); done
+                 ps -o pid,ppid,stat,args -p \"$0\"",
+                &self.processes().iter().map(i32::to_string).collect::<Vec<_>>().join(","),
             ])
             .current_dir(self.home.path())
             .output()
@@ -331,7 +338,21 @@ impl<'a> Service<'a> {
 
     /// Starts runsv on it.
     pub fn start_unseen(self) -> Running<'a> {
-        let child = self.tree.command("runsv").arg(&self.name).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = self.tree.command("runsv");
+        command.stderr(Stdio::piped());
+        self.start_by(command)
+    }
+
+    /// Starts runsv on it; the test hears what it and its children say on stderr.
+    pub fn start_heard(self) -> Running<'a> {
+        let mut command = self.tree.command("runsv");
+        command.stderr(self.tree.mouth());
+        self.start_by(command)
+    }
+
+    /// Starts runsv on it by a command that lacks only the name of the service.
+    pub fn start_by(self, mut command: Command) -> Running<'a> {
+        let child = command.arg(&self.name).spawn().unwrap();
         Running { tree: self.tree, directory: self.directory, child }
     }
 }
@@ -395,12 +416,14 @@ impl Running<'_> {
 
     /// Waits for the end of runsv, and gives what it said.
     pub fn ended(mut self) -> (ExitStatus, String) {
-        let mut stderr = self.child.stderr.take().unwrap();
+        let stderr = self.child.stderr.take();
         let status = wait_for_end(&mut self.child).unwrap_or_else(|| panic!("runsv lives on\n{}", self.tree.show()));
-        // Its children may hold stderr open: only what it said itself is waited for.
-        homerun::sys::fd::set_nonblocking(stderr.as_fd(), true).unwrap();
         let mut said = Vec::new();
-        let _ = stderr.read_to_end(&mut said);
+        if let Some(mut stderr) = stderr {
+            // Its children may hold stderr open: only what it said itself is waited for.
+            homerun::sys::fd::set_nonblocking(stderr.as_fd(), true).unwrap();
+            let _ = stderr.read_to_end(&mut said);
+        }
         (status, String::from_utf8_lossy(&said).into_owned())
     }
 }
