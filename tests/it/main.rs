@@ -4,4 +4,6 @@
 
 mod chpst;
 mod runsv;
+mod runsvdir;
+mod sv;
 mod support;
