@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Arg, ArgAction, Command};
+use nix::errno::Errno;
 
 use crate::cli::Usage;
 use crate::model::respawn::{self, Respawn};
@@ -148,8 +149,13 @@ impl Tree {
     fn new(invocation: Invocation, speaker: Speaker) -> Result<Tree, Failure> {
         let try_to = |deed, error| Failure::new(deed, "", error);
         process::default_action(Signal::SIGCHLD);
-        let stop_deadline = process::take_variable(STOP_DEADLINE)
-            .and_then(|text| humantime::parse_duration(text.to_str().unwrap_or_default()).ok());
+        let stop_deadline = process::take_variable(STOP_DEADLINE).and_then(|text| {
+            let read = humantime::parse_duration(text.to_str().unwrap_or_default());
+            if read.is_err() {
+                speaker.warn_failure(&Failure::new("read", STOP_DEADLINE, io::Error::from(Errno::EINVAL)));
+            }
+            read.ok()
+        });
         if stop_deadline.is_some() {
             process::adopt_orphans().map_err(|error| try_to("become subreaper", error))?;
         }
