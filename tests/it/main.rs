@@ -5,5 +5,5 @@
 mod chpst;
 mod runsv;
 mod runsvdir;
-mod sv;
 mod support;
+mod sv;

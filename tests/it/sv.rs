@@ -1,0 +1,1 @@
+//! sv(8), black-box.
