@@ -234,7 +234,7 @@ fn two_links_to_one_directory_are_one_service_until_both_are_gone() {
 fn a_service_that_comes_back_while_it_is_stopped_is_started_again() {
     let tree = Tree::new();
     let service = tree.service("elsewhere/foo").run("say up; exec sleep 1000");
-    let foo = service.finish("say finish; read line <../../gate").made();
+    let foo = service.finish("say finish; read line <${EAR%ear}gate").made();
     let mut gate = gate(&tree);
     let keeper = keep(&tree);
     let place = tree.path("services/foo");
@@ -549,7 +549,7 @@ fn at_the_deadline_a_service_is_killed_and_its_log_service_writes_the_last_line(
     let tree = Tree::new();
     let mut gate = gate(&tree);
     let run = "trap 'echo last; say deaf' TERM; say up; while :; do sleep 1000 & wait; done";
-    let log = format!("say log up; read line <../../gate; {LOG}");
+    let log = format!("say log up; read line <${{EAR%ear}}gate; {LOG}");
     let deaf = tree.service("elsewhere/deaf").run(run).log(&log).made();
     tree.directory("services");
     fs::rename(deaf, tree.path("services/first-name")).unwrap();
@@ -586,7 +586,7 @@ fn a_service_that_is_leaving_is_waited_for_in_an_ordered_stop() {
     let tree = Tree::new();
     let mut gate = gate(&tree);
     let service = tree.service("elsewhere/foo").run("say up; exec sleep 1000");
-    let foo = service.finish("say finish; read line <../../gate; say finished").made();
+    let foo = service.finish("say finish; read line <${EAR%ear}gate; say finished").made();
     let mut keeper = keep_in_order(&tree, "30s");
     let place = tree.path("services/foo");
     symlink(&foo, &place).unwrap();
