@@ -31,6 +31,8 @@ struct Target<'a> {
     order: &'a Order,
     deadline: Instant,
     stage: Stage,
+    /// No supervisor was ever there when it was looked at.
+    is_new: bool,
     /// Something of it has changed.
     is_dirty: bool,
     /// Held open: it reports the end of the supervisor.
@@ -90,7 +92,7 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
 impl<'a> Target<'a> {
     fn new(service: Service, order: &'a Order, deadline: Instant) -> Target<'a> {
         let check = Check { running: None, next: None, pause: FIRST_CHECK_PAUSE, agreed: false };
-        Target { service, order, deadline, stage: Stage::Unsupervised, is_dirty: true, ok: None, check }
+        Target { service, order, deadline, stage: Stage::Unsupervised, is_new: false, is_dirty: true, ok: None, check }
     }
 
     /// Sends the order, if there is a supervisor to take it.
@@ -108,7 +110,7 @@ impl<'a> Target<'a> {
                 Outcome::Pending
             }
             Ok(_) => Outcome::Done,
-            Err(Unreachable::NotRunning) if self.order.bytes.starts_with(b"x") => {
+            Err(Unreachable::NotRunning) if self.order.bytes.starts_with(b"x") && !self.is_new => {
                 self.say(b"ok: ", &[self.service.name.as_bytes(), b": runsv not running"].concat());
                 Outcome::Done
             }
@@ -119,10 +121,11 @@ impl<'a> Target<'a> {
 
     /// Whether a supervisor may come to it soon: it is a service, and none was there so far. Where one was there
     /// before, only an order that is to bring it up waits for the next.
-    fn may_yet_be_supervised(&self, error: &Unreachable, waits: bool) -> bool {
+    fn may_yet_be_supervised(&mut self, error: &Unreachable, waits: bool) -> bool {
         let brings_up = self.order.goals.contains(&Goal::Up);
+        self.is_new |= error.is_not_supervised_yet();
         let is_awaited = match error {
-            Unreachable::NotRunning => waits && brings_up,
+            Unreachable::NotRunning => self.is_new || (waits && brings_up), // `ok` comes a moment before its reader
             other => other.is_not_supervised_yet(),
         };
         is_awaited && clock::now() < self.deadline && self.service.probe.has("run").unwrap_or(false)
