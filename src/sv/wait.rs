@@ -177,8 +177,12 @@ impl<'a> Target<'a> {
         }
         let is_done = match reached {
             Reached::Yes => true,
-            Reached::IfReady => self.check.agreed || !self.asks_check(poller, key),
-            Reached::No => false,
+            // It agreed of what ran then: of another process it is asked again.
+            Reached::IfReady => std::mem::take(&mut self.check.agreed) || !self.asks_check(poller, key),
+            Reached::No => {
+                self.check.agreed = false;
+                false
+            }
         };
         if !is_done {
             return self.give_up_if_late();
