@@ -7,6 +7,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::time::{Duration, Instant};
 
+use crate::model::family;
 use crate::model::order::{Goal, Late, Order};
 use crate::model::report::{self, Incarnation, Reached};
 use crate::model::status::Status;
@@ -16,7 +17,7 @@ use crate::sys::inotify::{Changes, Watcher};
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Child, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, Signal};
-use crate::sys::{clock, file};
+use crate::sys::{clock, file, proc};
 
 use super::{Call, Service};
 
@@ -247,10 +248,7 @@ impl<'a> Target<'a> {
         if clock::now() < self.deadline {
             return Outcome::Pending;
         }
-        if let Some(check) = self.check.running.take() {
-            let _ = check.signal(Signal::SIGKILL);
-            let _ = check.reap();
-        }
+        self.check.end();
         if let Stage::Unsupervised = self.stage {
             return match self.service.status() {
                 Ok(_) => Outcome::Pending,
@@ -281,6 +279,17 @@ impl Check {
     fn not_yet(&mut self) {
         self.next = Some(clock::now() + self.pause);
         self.pause = (self.pause * 2).min(GRACE);
+    }
+
+    /// Ends a `check` that takes too long, and the processes it started.
+    fn end(&mut self) {
+        let Some(child) = self.running.take() else { return };
+        let relations: Vec<family::Relation> = proc::relations().iter().map(|it| (it.pid, it.parent)).collect();
+        let _ = child.signal(Signal::SIGKILL);
+        for pid in family::descendants(&relations, child.pid(), &[]) {
+            let _ = process::send(pid, Signal::SIGKILL);
+        }
+        let _ = child.reap();
     }
 }
 
@@ -332,7 +341,7 @@ impl Waiting {
                         failures += usize::from(matches!(outcome, Outcome::Failed));
                         target.stage = Stage::Done;
                         target.ok = None;
-                        target.check.running = None;
+                        target.check.end();
                     }
                 }
             }
@@ -395,16 +404,6 @@ impl Waiting {
             if !watches.contains(&(watch, at)) {
                 watches.push((watch, at));
             }
-        }
-    }
-}
-
-impl Drop for Check {
-    /// Nothing is left running.
-    fn drop(&mut self) {
-        if let Some(child) = self.running.take() {
-            let _ = child.signal(Signal::SIGKILL);
-            let _ = process::reap(child.pid());
         }
     }
 }
