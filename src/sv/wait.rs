@@ -56,6 +56,8 @@ struct Check {
     next: Option<Instant>,
     pause: Duration,
     agreed: bool,
+    /// The process it was asked of.
+    asked: Option<Incarnation>,
 }
 
 /// What a look at a target came to.
@@ -92,7 +94,7 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
 
 impl<'a> Target<'a> {
     fn new(service: Service, order: &'a Order, deadline: Instant) -> Target<'a> {
-        let check = Check { running: None, next: None, pause: FIRST_CHECK_PAUSE, agreed: false };
+        let check = Check { running: None, next: None, pause: FIRST_CHECK_PAUSE, agreed: false, asked: None };
         Target { service, order, deadline, stage: Stage::Unsupervised, is_new: false, is_dirty: true, ok: None, check }
     }
 
@@ -179,11 +181,12 @@ impl<'a> Target<'a> {
         let is_done = match reached {
             Reached::Yes => true,
             // It agreed of what ran then: of another process it is asked again.
-            Reached::IfReady => std::mem::take(&mut self.check.agreed) || !self.asks_check(poller, key),
-            Reached::No => {
-                self.check.agreed = false;
-                false
+            Reached::IfReady => {
+                let asked = self.check.asked.replace(Incarnation::of(status));
+                let agreed = std::mem::take(&mut self.check.agreed) && asked == self.check.asked;
+                agreed || !self.asks_check(poller, key)
             }
+            Reached::No => false,
         };
         if !is_done {
             return self.give_up_if_late();
