@@ -51,6 +51,7 @@ pub fn command() -> Command {
                 .short('w')
                 .value_name("sec")
                 .allow_hyphen_values(true)
+                .value_parser(clap::value_parser!(OsString))
                 .help("Wait so long at most, and report: seconds, or a duration such as 2m (default 7)"),
         )
         .arg(Arg::new("report").short('v').action(ArgAction::SetTrue).help("Wait and report also for simple commands"))
@@ -101,7 +102,7 @@ pub fn run(program: &OsStr, args: Vec<OsString>) -> ExitCode {
         msg::to_stderr(concat!("homerun ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
         return usage.fail();
     }
-    let waits_for = given.options.get_one::<String>("wait").map(OsString::from);
+    let waits_for = given.options.get_one::<OsString>("wait").cloned();
     let reports = given.options.get_flag("report") || waits_for.is_some();
     let wait = match waits_for.or_else(|| std::env::var_os("SVWAIT")) {
         Some(text) => Wait::Said(seconds::read(text.as_bytes(), |text| humantime::parse_duration(text).ok())),
