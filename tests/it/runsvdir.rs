@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 
+use homerun::model::status::{Status, Want};
 use homerun::sys::process::send;
 use homerun::sys::signal::Signal;
 
@@ -255,21 +256,14 @@ fn a_service_that_is_removed_and_made_again_at_once_runs_in_the_end() {
     let place = tree.path("services/foo");
     let foo = tree.service("elsewhere/foo").run("exec sleep 1000").made();
     symlink(&foo, &place).unwrap();
-    let first = pid_of(&tree, "services/foo");
+    pid_of(&tree, "services/foo");
     for round in 0..5 {
         fs::remove_file(&place).unwrap();
         symlink(&foo, &place).unwrap();
         keeper.catches_up(&format!("marker{round}"));
     }
-    // Either it never stopped, or another process runs.
-    let runsv = parent(first);
-    if keeper.runsvs().contains(&runsv) {
-        tree.wait_status(&foo.join("supervise"), |status| {
-            status.pid != 0 && status.want == homerun::model::status::Want::Up
-        });
-    } else {
-        pid_of(&tree, "services/foo");
-    }
+    let runs = |status: &Status| status.pid != 0 && status.want == Want::Up && !status.got_term;
+    tree.wait_status(&foo.join("supervise"), runs);
 }
 
 #[test]
@@ -613,6 +607,7 @@ fn a_deadline_that_is_no_duration_is_told_of() {
     let tree = Tree::new();
     let mut keeper = keep_in_order(&tree, "soon");
     assert_eq!(tree.heard(), "runsvdir services: warning: unable to read RUNSVDIR_STOP_DEADLINE: invalid argument");
+    keeper.catches_up("marker");
     keeper.send(Signal::SIGTERM);
     assert_eq!(keeper.ended().code(), Some(0));
 }

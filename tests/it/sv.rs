@@ -870,6 +870,7 @@ fn either_sv_drives_either_runsv() {
         let tree = Tree::with(runsv);
         let foo = tree.service("foo").run(SLEEPS).finish("say finish").start();
         assert_eq!(tree.heard(), "up");
+        foo.wait(|status| status.pid != 0); // what is down is stopped, for the original
         let run = |args: &[&str]| comparable(Outcome::of(sv_of(sv, &tree).env("SVWAIT", "60").args(args)));
         assert_eq!(run(&["stop", "foo"]), says("ok: down: foo: Ns, normally up\n"));
         assert_eq!(tree.heard(), "finish");
