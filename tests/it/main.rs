@@ -5,5 +5,7 @@
 mod chpst;
 mod interop;
 mod runsv;
+mod runsvdir;
 mod support;
+mod sv;
 mod svlogd;

@@ -211,16 +211,20 @@ impl Tree {
     }
 
     /// Waits until `seen` gives something, looking again whenever anything changes in `directory`.
-    pub fn wait_in<T>(&self, directory: &Path, mut seen: impl FnMut() -> Option<T>) -> T {
-        let watcher = Watcher::new().unwrap();
-        let mut poller = Poller::new(1).unwrap();
-        poller.watch(&watcher, 0).unwrap();
+    pub fn wait_in<T>(&self, directory: &Path, seen: impl FnMut() -> Option<T>) -> T {
         let changes = Changes::IN_CREATE
             | Changes::IN_MOVED_TO
             | Changes::IN_MOVED_FROM
             | Changes::IN_DELETE
             | Changes::IN_MODIFY
             | Changes::IN_ATTRIB;
+        self.wait_for(changes, directory, seen)
+    }
+
+    fn wait_for<T>(&self, changes: Changes, directory: &Path, mut seen: impl FnMut() -> Option<T>) -> T {
+        let watcher = Watcher::new().unwrap();
+        let mut poller = Poller::new(1).unwrap();
+        poller.watch(&watcher, 0).unwrap();
         watcher.watch(directory, changes).unwrap();
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -231,6 +235,28 @@ impl Tree {
             assert!(now < deadline, "waited in vain in {}\n{}", directory.display(), self.show());
             poller.wait(Some(deadline - now)).unwrap();
             while !watcher.changes().unwrap().is_empty() {}
+        }
+    }
+
+    /// Waits for a status record like this in the directory `supervise`, while a supervisor is there.
+    pub fn wait_status(&self, supervise: &Path, is_such: impl Fn(&Status) -> bool) -> Status {
+        if !supervise.is_dir() {
+            self.wait_in(supervise.parent().unwrap(), || supervise.is_dir().then_some(()));
+        }
+        let open_ok = || homerun::sys::file::open_write(supervise.join("ok")).ok();
+        loop {
+            // Opening `ok` is the last that a supervisor does; only until then, because looking opens files, too.
+            self.wait_for(Changes::IN_OPEN | Changes::IN_CREATE, supervise, || open_ok().map(drop));
+            let found = self.wait_in(supervise, || match open_ok() {
+                None => Some(None),
+                Some(_) => {
+                    let status = Status::decode(&fs::read(supervise.join("status")).ok()?)?;
+                    is_such(&status).then_some(Some(status))
+                }
+            });
+            if let Some(status) = found {
+                return status;
+            }
         }
     }
 
@@ -392,15 +418,7 @@ impl Running<'_> {
     }
 
     fn wait_of(&self, supervise: &str, is_such: impl Fn(&Status) -> bool) -> Status {
-        let supervise = self.directory.join(supervise);
-        if !supervise.is_dir() {
-            self.tree.wait_in(supervise.parent().unwrap(), || supervise.is_dir().then_some(()));
-        }
-        self.tree.wait_in(&supervise, || {
-            homerun::sys::file::open_write(supervise.join("ok")).ok()?;
-            let status = Status::decode(&fs::read(supervise.join("status")).ok()?)?;
-            is_such(&status).then_some(status)
-        })
+        self.tree.wait_status(&self.directory.join(supervise), is_such)
     }
 
     /// A file of `supervise/`, as text.
