@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod account;
 mod chpst;
+mod handbook;
+mod quickstart;
+mod recipes;
 mod runsv;
+mod runsvdir_user;
 mod support;
