@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use homerun::model::status::{State, Want};
 use homerun::sys::inotify::{Changes, Watcher};
 use homerun::sys::process;
 use homerun::sys::signal::Signal;
@@ -229,11 +230,18 @@ fn closed_descriptors_are_opened() {
 #[test]
 fn signals_are_default_and_unblocked_whatever_the_caller_does() {
     let Some(land) = Land::made() else { return };
-    land.script("service/foo/run", "say $(grep -E 'Sig(Blk|Ign)' /proc/self/status); exec sleep 1000");
+    land.script("service/foo/run", "grep Sig /proc/self/status >signals; say up; exec sleep 1000");
     let mut command = land.tree.command("env");
-    command.args(["--ignore-signal", "--block-signal", "runsvdir-user", &land.user.name]);
+    let ignored = "--ignore-signal=INT,QUIT,HUP,PIPE,TERM,CHLD,CONT,USR1,TSTP,RTMIN,RTMAX";
+    command.args([ignored, "--block-signal", "runsvdir-user", &land.user.name]);
     let started = Started::by(&mut command);
-    assert_eq!(land.tree.heard(), "SigBlk: 0000000000000000 SigIgn: 0000000000000000");
+    assert_eq!(land.tree.heard(), "up");
+    let signals = fs::read_to_string(land.user.home.join("service/foo/signals")).unwrap();
+    for name in ["SigBlk:\t", "SigIgn:\t"] {
+        let set = signals.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        // 32 and 33 are the C library's own: posix_spawn ignores 32, and nobody can change that.
+        assert_eq!(u64::from_str_radix(set, 16).unwrap() & !0x1_8000_0000, 0, "{signals}");
+    }
     started.stop();
 }
 
@@ -286,9 +294,11 @@ fn refusals_say_why_and_have_a_code_each() {
     assert_eq!(run(&[]), fails(text, 100));
     assert_eq!(run(&["--umask", "8", name]), fails("runsvdir-user: fatal: invalid umask: 8\n", 100));
     assert_eq!(run(&["--deadline", "soon", name]), fails("runsvdir-user: fatal: invalid deadline: soon\n", 100));
-    let usage = "usage: runsvdir-user [options] [user [services-directory]]\n\n";
-    assert_eq!(run(&[name, "service", "more"]), fails(usage, 100));
-    assert_eq!(run(&["--no-such", name]), fails(usage, 100));
+    let program = land.tree.path("bin/runsvdir-user");
+    let usage = format!("usage: {} [options] [user [services-directory]]\n\n", program.display());
+    assert_eq!(run(&[name, "service", "more"]), fails(&usage, 100));
+    let text = format!("runsvdir-user: illegal option -- no-such\n{usage}");
+    assert_eq!(run(&["--no-such", name]), fails(&text, 100));
     assert!(!Path::new(&format!("/run/user/{}", land.user.uid)).exists());
 }
 
@@ -403,7 +413,8 @@ fn more_variables_are_roots_or_refused() {
     fs::set_permissions(&env, Permissions::from_mode(0o775)).unwrap();
     assert_eq!(run(), refused("has mode 0775: nobody but root may write there"));
     fs::remove_dir(&env).unwrap();
-    let text = format!("runsvdir-user {name}: fatal: unable to read environment directory {shown}: file does not exist\n");
+    let text =
+        format!("runsvdir-user {name}: fatal: unable to read environment directory {shown}: file does not exist\n");
     assert_eq!(run(), fails(&text, 108));
     fs::write(&env, "").unwrap();
     assert_eq!(run(), refused("is not a directory"));
@@ -423,7 +434,7 @@ impl Secret {
         let watcher = Watcher::new().unwrap();
         let changes = Changes::IN_OPEN | Changes::IN_ACCESS | Changes::IN_CREATE | Changes::IN_ATTRIB;
         watcher.watch(&path, changes).unwrap();
-        watcher.watch(path.join("inside"), changes).unwrap();
+        watcher.watch(&path.join("inside"), changes).unwrap();
         Secret { path, watcher }
     }
 
@@ -505,4 +516,198 @@ fn a_given_services_directory_is_waited_for_and_not_made() {
     fs::rename(land.user.home.join("elsewhere"), &mounted).unwrap();
     assert_eq!(land.tree.heard(), "up");
     started.stop();
+}
+
+/// The service of root's supervisor that runs the user's tree, from `etc/sv`; what its log gets is said, after `log:`.
+struct Outer<'a> {
+    running: Running<'a>,
+}
+
+impl<'a> Outer<'a> {
+    /// As `directory`, under the supervisor `runsv`, which calls it `name`.
+    fn start(land: &'a Land, runsv: &Path, directory: &str, name: &str, conf: &str) -> Outer<'a> {
+        let place = land.tree.path(directory);
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/sv/runsvdir-user");
+        assert!(Command::new("cp").arg("-R").args([&template, &place]).status().unwrap().success());
+        land.root_script(&place.join("log/run"), "while IFS= read -r line; do say \"log: $line\"; done");
+        fs::write(place.join("conf"), conf).unwrap();
+        if directory != name {
+            symlink(&place, land.tree.path(name)).unwrap();
+        }
+        let child = land.tree.command(runsv).arg(name).stderr(Stdio::piped()).spawn().unwrap();
+        let running = land.tree.supervised(child, place);
+        running.wait(|_| true);
+        Outer { running }
+    }
+
+    fn of(land: &'a Land, runsv: &Path, conf: &str) -> Outer<'a> {
+        let name = format!("runsvdir-{}", land.user.name);
+        Outer::start(land, runsv, &name, &name, conf)
+    }
+
+    /// `sv down`, which must succeed.
+    fn down(&self, land: &Land) {
+        let said = land.tree.sv(&["-w", "30", "down", self.running.directory.to_str().unwrap()]);
+        assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{}", said.stdout);
+        assert!(said.stdout.starts_with("ok: down: "), "{}", said.stdout);
+    }
+}
+
+fn the_name_is_that_of_the_service_directory(runsv: &Path) {
+    let Some(land) = Land::made() else { return };
+    land.script("service/foo/run", "say \"$USER\"; exec sleep 1000");
+    let name = format!("runsvdir-{}", land.user.name);
+    for directory in [&name, "template"] {
+        let outer = Outer::start(&land, runsv, directory, &name, "");
+        assert_eq!(land.tree.heard(), land.user.name);
+        let (status, said) = outer.running.exit();
+        assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+        assert_eq!(land.processes(), [0; 0]);
+        fs::rename(land.tree.path(&name), land.tree.path(format!("was {directory}"))).unwrap();
+    }
+}
+
+#[test]
+fn the_name_is_that_of_a_copy_or_a_link() {
+    the_name_is_that_of_the_service_directory(Path::new("runsv"));
+}
+
+#[test]
+fn the_name_is_that_of_a_copy_or_a_link_under_c_runits_runsv() {
+    let Some(runit) = runit() else { return };
+    the_name_is_that_of_the_service_directory(&runit.join("runsv"));
+}
+
+fn down_stops_all_in_order(runsv: &Path) {
+    let Some(land) = Land::made() else { return };
+    for name in ["a", "b"] {
+        let run = format!(
+            "trap 'kill $!; say {name} ends; exit' TERM; say {name} up; while :; do sleep 1000 & wait $!; done"
+        );
+        land.script(&format!("service/{name}/run"), &run);
+        land.script(&format!("service/{name}/log/run"), &format!("trap '' TERM; cat >/dev/null; say {name} log ends"));
+    }
+    let outer = Outer::of(&land, runsv, "");
+    assert_eq!(BTreeSet::from([land.tree.heard(), land.tree.heard()]), BTreeSet::from(["a up".into(), "b up".into()]));
+    outer.down(&land);
+    assert_eq!(land.processes(), [0; 0]);
+    let heard: Vec<String> = std::iter::from_fn(|| land.tree.heard_already()).collect();
+    for name in ["a", "b"] {
+        let of_it: Vec<&String> = heard.iter().filter(|line| line.starts_with(name)).collect();
+        assert_eq!(of_it, [&format!("{name} ends"), &format!("{name} log ends")]);
+    }
+    assert_eq!(heard.len(), 4, "{heard:?}");
+
+    // And up again.
+    assert_eq!(land.tree.sv(&["up", outer.running.directory.to_str().unwrap()]).code, Some(0));
+    assert_eq!(BTreeSet::from([land.tree.heard(), land.tree.heard()]), BTreeSet::from(["a up".into(), "b up".into()]));
+}
+
+#[test]
+fn down_stops_every_service_and_then_its_log_service() {
+    down_stops_all_in_order(Path::new("runsv"));
+}
+
+#[test]
+fn down_stops_every_service_and_then_its_log_service_under_c_runits_runsv() {
+    let Some(runit) = runit() else { return };
+    down_stops_all_in_order(&runit.join("runsv"));
+}
+
+fn what_ignores_term_is_killed(runsv: &Path) {
+    let Some(land) = Land::made() else { return };
+    // One that ignores it, and one that left its service for a session of its own.
+    land.script("service/deaf/run", "trap '' TERM; say up; exec sleep 1000");
+    land.script("service/stray/run", "trap '' TERM; setsid sleep 1000 & say up; trap - TERM; exec sleep 1000");
+    let outer = Outer::of(&land, runsv, "DEADLINE=1s\n");
+    assert_eq!((land.tree.heard(), land.tree.heard()), ("up".into(), "up".into()));
+    outer.down(&land);
+    assert_eq!(land.processes(), [0; 0]);
+}
+
+#[test]
+fn what_ignores_term_is_killed_at_the_deadline() {
+    what_ignores_term_is_killed(Path::new("runsv"));
+}
+
+#[test]
+fn what_ignores_term_is_killed_at_the_deadline_under_c_runits_runsv() {
+    let Some(runit) = runit() else { return };
+    what_ignores_term_is_killed(&runit.join("runsv"));
+}
+
+fn a_refusal_puts_the_service_down(runsv: &Path) {
+    let Some(land) = Land::made() else { return };
+    let unknown = new_name();
+    let name = format!("runsvdir-{unknown}");
+    let outer = Outer::start(&land, runsv, &name, &name, "");
+    assert_eq!(land.tree.heard(), format!("log: runsvdir-user {unknown}: fatal: unknown user"));
+    let wanted = format!(
+        "log: {name}: warning: exit code 101, starting again cannot help: it stays down; repair it, then: sv up {name}"
+    );
+    assert_eq!(land.tree.heard(), wanted);
+    outer.running.wait(|status| status.state == State::Down && status.want == Want::Down);
+    assert_eq!(land.tree.heard_already(), None);
+    // It was only put down: a command starts it again.
+    outer.running.control(b"u");
+    assert_eq!(land.tree.heard(), format!("log: runsvdir-user {unknown}: fatal: unknown user"));
+}
+
+#[test]
+fn a_refusal_puts_the_outer_service_down() {
+    a_refusal_puts_the_service_down(Path::new("runsv"));
+}
+
+#[test]
+fn a_refusal_puts_the_outer_service_down_under_c_runits_runsv() {
+    let Some(runit) = runit() else { return };
+    a_refusal_puts_the_service_down(&runit.join("runsv"));
+}
+
+#[test]
+fn an_ordinary_user_runs_his_own_tree_in_a_runtime_directory_of_his_own() {
+    let land = Land::anybody();
+    land.script(
+        "service/foo/run",
+        "say \"$(id -un) $USER $SVDIR $XDG_RUNTIME_DIR $(umask) ${DROPPED-none}\"; exec sleep 1000",
+    );
+    let services = land.user.home.join("service");
+    let name = land.user.name.as_str();
+    let temporary = land.directory("tmp");
+    let brought = land.directory("brought");
+    fs::set_permissions(&brought, Permissions::from_mode(0o700)).unwrap();
+    let standard = PathBuf::from(format!("/run/user/{}", land.user.uid));
+    let own = temporary.join(format!("runtime-{}", land.user.uid));
+    let without = if standard.exists() { standard } else { own };
+    for (runtime, wanted) in [(Some(&brought), &brought), (None, &without), (None, &without)] {
+        let mut command = land.as_user("runsvdir-user");
+        command.args([name, services.to_str().unwrap()]).env("DROPPED", "x").env("TMPDIR", &temporary);
+        if let Some(runtime) = runtime {
+            command.env("XDG_RUNTIME_DIR", runtime);
+        }
+        let started = Started::by(&mut command);
+        let heard = land.tree.heard();
+        assert_eq!(heard, format!("{name} {name} {} {} 0022 none", services.display(), wanted.display()));
+        let (status, said) = started.stop();
+        assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+        assert_eq!(fs::metadata(wanted).unwrap().mode() & 0o7777, 0o700);
+    }
+}
+
+#[test]
+fn an_ordinary_users_runtime_directory_must_be_his() {
+    let land = Land::anybody();
+    let temporary = land.directory("tmp");
+    let name = land.user.name.as_str();
+    let own = temporary.join(format!("runtime-{}", land.user.uid));
+    symlink("/", &own).unwrap();
+    let services = land.directory("service");
+    let mut command = land.as_user("runsvdir-user");
+    command.args([name, services.to_str().unwrap()]).env("TMPDIR", &temporary);
+    if PathBuf::from(format!("/run/user/{}", land.user.uid)).exists() {
+        command.env("XDG_RUNTIME_DIR", &own);
+    }
+    let text =
+        format!("runsvdir-user {name}: fatal: runtime directory {} is a link: it must be a directory\n", own.display());
+    assert_eq!(Outcome::of(&mut command), fails(&text, 107));
 }

@@ -192,6 +192,11 @@ impl Tree {
         Service { tree: self, name: name.to_owned(), directory }
     }
 
+    /// A service directory, anywhere, on which `child` is a runsv with a pipe for stderr.
+    pub fn supervised(&self, child: Child, directory: PathBuf) -> Running<'_> {
+        Running { tree: self, directory, child }
+    }
+
     /// The next line that a script said.
     pub fn heard(&self) -> String {
         self.hear(PATIENCE).unwrap_or_else(|| panic!("nothing was said\n{}", self.show()))
