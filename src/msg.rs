@@ -23,6 +23,8 @@ pub enum Severity {
     Fatal,
     /// The program goes on.
     Warning,
+    /// The program waits and tries again; svlogd's.
+    Pausing,
     /// Nothing is wrong.
     Info,
 }
@@ -32,6 +34,7 @@ impl Severity {
         match self {
             Severity::Fatal => "fatal",
             Severity::Warning => "warning",
+            Severity::Pausing => "pausing",
             Severity::Info => "info",
         }
     }

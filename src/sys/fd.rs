@@ -74,3 +74,34 @@ pub fn close_from_at_exec(first: RawFd) -> io::Result<()> {
 pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     fd.try_clone_to_owned()
 }
+
+/// A second descriptor for the same open file, numbered `lowest` or above, close-on-exec.
+pub fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
+    let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
+    // SAFETY: the descriptor is new and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Whether a read from `fd` would return at once: with bytes, with the end, or with an error.
+///
+/// Unlike O_NONBLOCK this changes nothing for the other holders of the same open file.
+pub fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut wanted = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    loop {
+        // SAFETY: poll reads and writes the one entry it is given.
+        match unsafe { libc::poll(&raw mut wanted, 1, 0) } {
+            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            -1 => return Err(io::Error::last_os_error()),
+            ready => return Ok(ready > 0),
+        }
+    }
+}
+
+/// Reads from `fd` what is there, up to the length of `buffer`; waits when nothing is. 0 is the end.
+pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: read writes no more than the length of the buffer.
+    match unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) } {
+        -1 => Err(io::Error::last_os_error()),
+        count => Ok(usize::try_from(count).unwrap_or_default()),
+    }
+}

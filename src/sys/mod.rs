@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod fd;
 pub mod file;
+pub mod folder;
 pub mod inotify;
 pub mod limit;
 pub mod poll;
@@ -12,4 +13,5 @@ pub mod proc;
 pub mod process;
 pub mod signal;
 pub mod title;
+pub mod udp;
 pub mod user;

@@ -139,6 +139,17 @@ impl Spawn<'_> {
     /// When the new process cannot become it, `explain` runs there with the step that failed, and the process ends
     /// with [`EXIT_NOT_STARTED`]. Errors: no process or descriptor could be had; nothing was started.
     pub fn start(&self, explain: impl FnOnce(Step, io::Error)) -> io::Result<Child> {
+        self.start_with(&[], explain)
+    }
+
+    /// Starts the program as [`Spawn::start`] does, with `further` descriptors: each a copy and its number.
+    ///
+    /// What is copied must be numbered above all of these numbers: [`fd::duplicate_above`].
+    pub fn start_with(
+        &self,
+        further: &[(BorrowedFd<'_>, RawFd)],
+        explain: impl FnOnce(Step, io::Error),
+    ) -> io::Result<Child> {
         let mut pidfd: RawFd = -1;
         let flags = libc::CLONE_PIDFD | libc::SIGCHLD;
         // SAFETY: without CLONE_VM this is fork(2) that also stores a pidfd where the third argument points. This
@@ -156,7 +167,7 @@ impl Spawn<'_> {
         match pid {
             -1 => Err(io::Error::last_os_error()),
             0 => {
-                let (step, error) = self.become_it();
+                let (step, error) = self.become_it(further);
                 explain(step, error);
                 // SAFETY: _exit ends this process without running anything of the parent's.
                 unsafe { libc::_exit(EXIT_NOT_STARTED) }
@@ -171,7 +182,7 @@ impl Spawn<'_> {
     }
 
     /// In the child: returns only on failure.
-    fn become_it(&self) -> (Step, io::Error) {
+    fn become_it(&self, further: &[(BorrowedFd<'_>, RawFd)]) -> (Step, io::Error) {
         if self.session {
             // SAFETY: setsid takes nothing. A new child leads no group, so it cannot fail.
             unsafe { libc::setsid() };
@@ -188,6 +199,11 @@ impl Spawn<'_> {
             && let Err(error) = directory.enter()
         {
             return (Step::Directory, error);
+        }
+        for (source, target) in further {
+            if let Err(error) = fd::copy_onto(*source, *target) {
+                return (Step::Descriptors, error);
+            }
         }
         for signal in [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGPIPE] {
             default_action(signal);

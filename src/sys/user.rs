@@ -101,17 +101,6 @@ pub fn effective_gid() -> u32 {
     nix::unistd::getegid().as_raw()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_id_that_means_unchanged_is_refused() {
-        assert_eq!(set_uid(u32::MAX).unwrap_err().raw_os_error(), Some(libc::EINVAL));
-        assert_eq!(set_gid(u32::MAX).unwrap_err().raw_os_error(), Some(libc::EINVAL));
-    }
-}
-
 /// Whether this process can become root, or get root's group, although it gave both up. It tries.
 pub fn can_regain_root() -> bool {
     let root = Uid::from_raw(0);
@@ -128,4 +117,15 @@ pub fn is_wholly(uid: u32, gid: u32) -> io::Result<bool> {
     let (uids, gids) = (nix::unistd::getresuid()?, nix::unistd::getresgid()?);
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     Ok([uids.real, uids.effective, uids.saved] == [uid; 3] && [gids.real, gids.effective, gids.saved] == [gid; 3])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_that_means_unchanged_is_refused() {
+        assert_eq!(set_uid(u32::MAX).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        assert_eq!(set_gid(u32::MAX).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+    }
 }

@@ -10,3 +10,4 @@ mod recipes;
 mod runsv;
 mod runsvdir_user;
 mod support;
+mod svlogd;

@@ -1,0 +1,320 @@
+//! svlogd: the log service.
+//!
+//! [`run`] is the loop: read a block of standard input, cut it into lines, let each log directory take its share,
+//! write, rotate, process; answer signals meanwhile. A directory that cannot write holds the reading back, not the
+//! answering.
+
+pub mod directory;
+pub mod options;
+pub mod processor;
+pub mod voice;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::model::line::{Cutter, Part, Piece};
+use crate::model::stamp::{self, Form};
+use crate::msg::{Failure, Tried as _};
+use crate::svlogd::directory::Log;
+use crate::svlogd::options::Settings;
+use crate::svlogd::voice::Voice;
+use crate::sys::clock;
+use crate::sys::fd;
+use crate::sys::poll::Poller;
+use crate::sys::process;
+use crate::sys::signal::{InheritedMask, Signal, Signals};
+
+/// The exit code after any failure, usage errors included. Source: runit 2.3.0, src/svlogd.c.
+pub const EXIT_FAILURE: u8 = 111;
+/// After TERM, at most so many blocks that wait in standard input are still read.
+const LAST_BLOCKS: usize = 16;
+
+const SIGNALS: usize = 0;
+const INPUT: usize = 1;
+/// The end of a processor, whosever it is.
+const PROCESSOR: usize = 2;
+
+/// What every log directory needs to work.
+pub struct Tools {
+    /// To speak with.
+    pub voice: Voice,
+    /// To be told when a processor ends.
+    pub poller: Poller,
+    /// For processors.
+    pub mask: InheritedMask,
+}
+
+/// Why reading is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    /// There is no more: what was read is written, however long that takes.
+    EndOfInput,
+    /// TERM: what was read is written, unless that fails.
+    Term,
+    /// HUP left no log directory to write to.
+    NoLogs,
+}
+
+/// Runs svlogd on these log directories.
+pub fn run(settings: Settings, directories: Vec<OsString>) -> ExitCode {
+    let voice = Voice::new(settings.verbose);
+    match Program::new(settings, directories, voice.clone()) {
+        Ok(mut program) => program.run(),
+        Err(failure) => {
+            voice.fatal(&failure.text());
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+struct Program {
+    settings: Settings,
+    tools: Tools,
+    signals: Signals,
+    input: io::Stdin,
+    logs: Vec<Log>,
+    block: Block,
+    cutter: Cutter,
+    over: Option<Over>,
+}
+
+/// What was read at once, and how far it has been taken.
+struct Block {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    arrived: Duration,
+}
+
+impl Program {
+    fn new(settings: Settings, directories: Vec<OsString>, voice: Voice) -> Result<Program, Failure> {
+        process::default_action(Signal::SIGCHLD); // where it is ignored, processors end unseen
+        let (signals, mask) =
+            Signals::take(&[Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM]).tried("take signals", "")?;
+        let poller = Poller::new(PROCESSOR + directories.len()).tried("create poll", "")?;
+        poller.watch(&signals, SIGNALS).tried("watch signals", "")?;
+        let input = io::stdin();
+        // A file cannot be watched, and need not be: it can always be read.
+        let _ = poller.watch(&input, INPUT);
+        let enough = Vec::<u8>::new().try_reserve_exact(settings.block);
+        enough.map_err(|_| io::ErrorKind::OutOfMemory).tried("allocate buffer", "")?;
+        let bytes = vec![0; settings.block]; // zeroed by the kernel: a page costs nothing until lines fill it
+        Ok(Program {
+            tools: Tools { voice, poller, mask },
+            signals,
+            input,
+            logs: directories.into_iter().map(|name| Log::new(name, &settings)).collect(),
+            block: Block { bytes, start: 0, end: 0, arrived: Duration::ZERO },
+            cutter: Cutter::new(settings.line, settings.replace.clone()),
+            over: None,
+            settings,
+        })
+    }
+
+    fn run(&mut self) -> ExitCode {
+        self.open_logs();
+        loop {
+            self.work();
+            if self.is_done() {
+                break;
+            }
+            let may_read = self.may_read();
+            self.wait(if may_read { Some(Duration::ZERO) } else { self.time_left() });
+            if may_read && self.over.is_none() {
+                self.read();
+            }
+        }
+        let is_well = self.give_up_unwritten() == 0 && self.over != Some(Over::NoLogs);
+        self.await_processors();
+        self.logs.iter_mut().for_each(|log| log.close(&self.tools));
+        if is_well { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILURE) }
+    }
+
+    fn open_logs(&mut self) {
+        self.logs.iter_mut().for_each(|log| log.open(&self.tools, &self.settings));
+        if !self.logs.iter().any(Log::is_open) {
+            self.tools.voice.fatal(b"no functional log directories.");
+            self.over = Some(Over::NoLogs);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self.over {
+            None => false,
+            Some(Over::EndOfInput) => self.block.is_empty() && !self.is_stuck(),
+            Some(Over::Term | Over::NoLogs) => true,
+        }
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.logs.iter().any(Log::is_stuck)
+    }
+
+    /// Takes what was read, writes, rotates, starts processors: all that needs no waiting.
+    fn work(&mut self) {
+        self.feed();
+        let now = clock::now();
+        for log in &mut self.logs {
+            log.settle(&self.tools, now);
+            log.process(&self.tools, now);
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        self.over.is_none()
+            && self.block.is_empty()
+            && !self.is_stuck()
+            && fd::is_readable(self.input.as_fd()).unwrap_or(true)
+    }
+
+    /// How long there is nothing to do, if no event comes.
+    fn time_left(&self) -> Option<Duration> {
+        let next: Option<Instant> = self.logs.iter().filter_map(Log::deadline).min();
+        next.map(|moment| moment.saturating_duration_since(clock::now()))
+    }
+
+    /// Waits for the next event and answers it, unless it is input.
+    fn wait(&mut self, timeout: Option<Duration>) {
+        if let Err(error) = self.tools.poller.wait(timeout) {
+            self.tools.voice.warn_failure(&Failure::new("wait for events", "", error));
+        }
+        if self.tools.poller.ready().any(|key| key == SIGNALS) {
+            self.answer_signals();
+        }
+        let is_last = self.over.is_some();
+        self.logs.iter_mut().for_each(|log| log.reap(&self.tools, is_last));
+    }
+
+    fn answer_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.next() {
+            match signal {
+                Signal::SIGTERM if self.over == Some(Over::Term) => self.terminate_processors(),
+                Signal::SIGTERM => self.terminate(),
+                Signal::SIGHUP if self.over.is_none() => self.reopen(),
+                Signal::SIGALRM if self.over.is_none() => {
+                    self.tools.voice.info(&[b"sigalarm received."]);
+                    self.logs.iter_mut().for_each(Log::rotate_soon);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn reopen(&mut self) {
+        self.tools.voice.info(&[b"sighangup received."]);
+        self.work();
+        self.logs.iter_mut().for_each(|log| log.close(&self.tools));
+        self.open_logs();
+    }
+
+    /// Reads what is in the pipe at this moment and writes it, with a newline where the last line lacks one.
+    fn terminate(&mut self) {
+        self.tools.voice.info(&[b"sigterm received."]);
+        for _ in 0..LAST_BLOCKS {
+            self.work();
+            if !self.may_read() {
+                break;
+            }
+            self.read();
+        }
+        self.work();
+        if self.over.is_none() && self.block.is_empty() {
+            self.finish_line();
+            self.work();
+        }
+        self.over = Some(Over::Term);
+    }
+
+    /// Reads one block; at the end of the input, ends the line at hand.
+    fn read(&mut self) {
+        let result = fd::read(self.input.as_fd(), &mut self.block.bytes);
+        self.block.arrived = clock::wall();
+        match result {
+            Ok(count) if count > 0 => (self.block.start, self.block.end) = (0, count),
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            end => {
+                if let Err(error) = end {
+                    self.tools.voice.warn_failure(&Failure::new("read standard input", "", error));
+                }
+                self.over = Some(Over::EndOfInput);
+                self.finish_line();
+            }
+        }
+    }
+
+    /// Lets the logs take lines until the block is empty, or until one that is full cannot write.
+    fn feed(&mut self) {
+        while !self.block.is_empty() {
+            if self.logs.iter().any(Log::is_full) {
+                let now = clock::now();
+                self.logs.iter_mut().for_each(|log| log.settle(&self.tools, now));
+            }
+            if self.logs.iter().any(Log::is_full) {
+                return;
+            }
+            let (taken, piece) = self.cutter.next(self.block.left(), self.block.arrived);
+            if let Some(piece) = piece {
+                share(&mut self.logs, piece, self.settings.stamp);
+            }
+            self.block.start += taken;
+        }
+    }
+
+    fn finish_line(&mut self) {
+        if let Some(piece) = self.cutter.finish() {
+            share(&mut self.logs, piece, self.settings.stamp);
+        }
+    }
+
+    /// Gives up what could not be written: how many bytes that are.
+    fn give_up_unwritten(&mut self) -> usize {
+        let untaken = self.block.left().len() + self.cutter.held();
+        let no_logs = self.over == Some(Over::NoLogs);
+        let give_up = |log: &mut Log| log.give_up(&self.tools, if log.is_open() || no_logs { untaken } else { 0 });
+        self.logs.iter_mut().map(give_up).sum()
+    }
+
+    /// Waits until no processor runs. The lock stays until then: the next svlogd would start another one.
+    fn await_processors(&mut self) {
+        self.logs.iter_mut().for_each(|log| log.finish(&self.tools));
+        while self.logs.iter().any(Log::is_processing) {
+            let _ = self.tools.poller.wait(None); // whatever it says, the next lines look for themselves
+            while let Ok(Some(signal)) = self.signals.next() {
+                if signal == Signal::SIGTERM {
+                    self.terminate_processors();
+                }
+            }
+            self.logs.iter_mut().for_each(|log| log.reap(&self.tools, true));
+        }
+    }
+
+    fn terminate_processors(&self) {
+        self.logs.iter().for_each(Log::terminate_processor);
+    }
+}
+
+/// Stamps the line of `piece` and gives it to all logs.
+fn share(logs: &mut [Log], piece: Piece<'_>, form: Option<Form>) {
+    let mut stamp = [b' '; stamp::LENGTH + 1];
+    let stamp = match form {
+        Some(form) if piece.part != Part::Rest => {
+            stamp[..stamp::LENGTH].copy_from_slice(&form.stamp(piece.began));
+            &stamp[..]
+        }
+        _ => &[],
+    };
+    logs.iter_mut().for_each(|log| log.take(piece, stamp));
+}
+
+impl Block {
+    fn left(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+}
