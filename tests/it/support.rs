@@ -233,6 +233,18 @@ impl Tree {
         }
     }
 
+    /// Waits for a status record like this in a `supervise` directory, while a supervisor is there.
+    pub fn wait_for_record(&self, supervise: &Path, is_such: impl Fn(&Status) -> bool) -> Status {
+        if !supervise.is_dir() {
+            self.wait_in(supervise.parent().unwrap(), || supervise.is_dir().then_some(()));
+        }
+        self.wait_in(supervise, || {
+            homerun::sys::file::open_write(supervise.join("ok")).ok()?;
+            let status = Status::decode(&fs::read(supervise.join("status")).ok()?)?;
+            is_such(&status).then_some(status)
+        })
+    }
+
     /// Waits until `seen` gives something, looking again whenever anything changes in `directory`.
     pub fn wait_in<T>(&self, directory: &Path, mut seen: impl FnMut() -> Option<T>) -> T {
         let watcher = Watcher::new().unwrap();
@@ -399,15 +411,7 @@ impl Running<'_> {
     }
 
     fn wait_of(&self, supervise: &str, is_such: impl Fn(&Status) -> bool) -> Status {
-        let supervise = self.directory.join(supervise);
-        if !supervise.is_dir() {
-            self.tree.wait_in(supervise.parent().unwrap(), || supervise.is_dir().then_some(()));
-        }
-        self.tree.wait_in(&supervise, || {
-            homerun::sys::file::open_write(supervise.join("ok")).ok()?;
-            let status = Status::decode(&fs::read(supervise.join("status")).ok()?)?;
-            is_such(&status).then_some(status)
-        })
+        self.tree.wait_for_record(&self.directory.join(supervise), is_such)
     }
 
     /// A file of `supervise/`, as text.
