@@ -26,12 +26,20 @@ impl Land {
             skip("needs root");
             return None;
         }
-        if !has("useradd") {
-            return None;
-        }
         let tree = Tree::with_own_programs();
         let home = tree.path("home");
         Some(Land { user: Account::make(home), tree })
+    }
+
+    /// With a made user whose home is `/home/NAME`; without root the test is skipped.
+    pub fn at_home() -> Option<Land> {
+        if !is_root() {
+            skip("needs root");
+            return None;
+        }
+        let name = new_name();
+        let home = Path::new("/home").join(&name);
+        Some(Land { tree: Tree::with_own_programs(), user: Account::make_named(&name, home) })
     }
 
     /// With a made user when this is root, else with who this is.
@@ -161,6 +169,7 @@ impl Drop for Account {
             Ok(_) => drop(fs::remove_file(&runtime)),
             Err(_) => {}
         }
+        let _ = fs::remove_dir_all(&self.home); // where it is not in a tree
         let _machine = Machine::lock();
         must("userdel", &[&self.name]); // and the group of the same name
         for end in ["a", "b", "c"] {
