@@ -195,19 +195,45 @@ fn a_path_too_long_for_sockets_is_refused() {
     assert!(!dir.exists());
 }
 
+/// The pids of the tree's runsv and its runsvdir.
+fn supervisors(visitor: &Visitor) -> [i32; 2] {
+    let runsvdir = fs::read_to_string(visitor.dir.join("tree/supervise/pid")).unwrap().trim().parse().unwrap();
+    let relations = homerun::sys::proc::relations();
+    [relations.iter().find(|it| it.pid == runsvdir).unwrap().parent, runsvdir]
+}
+
+fn kill(pid: i32) {
+    process::send(pid, Signal::SIGKILL).unwrap();
+    wait_until_gone(pid);
+}
+
 #[test]
 fn a_killed_tree_is_stopped_without_a_trace() {
     let visitor = Visitor::ordinary();
     assert_eq!(visitor.quickstart(&[]).code, Some(0));
-    let runsvdir: i32 = fs::read_to_string(visitor.dir.join("tree/supervise/pid")).unwrap().trim().parse().unwrap();
-    let relations = homerun::sys::proc::relations();
-    let runsv = relations.iter().find(|it| it.pid == runsvdir).unwrap().parent;
-    for pid in [runsv, runsvdir] {
-        process::send(pid, Signal::SIGKILL).unwrap();
-        let _ = process::reap(pid);
-    }
+    supervisors(&visitor).map(kill);
     let stopped = visitor.quickstart(&["stop"]);
     assert_eq!(stopped, says(&format!("quickstart: stopped; {} is removed\n", visitor.dir.display())));
     assert!(!visitor.dir.exists());
     assert_eq!(visitor.land.tree.processes(), [0; 0]);
+}
+
+#[test]
+fn a_tree_without_its_supervisor_is_stopped_without_a_trace() {
+    let visitor = Visitor::ordinary();
+    let dir = visitor.dir.display();
+    for start_again in [false, true] {
+        assert_eq!(visitor.quickstart(&[]).code, Some(0));
+        kill(supervisors(&visitor)[0]);
+        if start_again {
+            let said = visitor.quickstart(&[]);
+            assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{}", said.stdout);
+            assert!(said.stdout.starts_with("quickstart: stopping what a killed supervisor left\nrun: clock: (pid "));
+        }
+        let stopping = if start_again { "stopping every service" } else { "stopping what a killed supervisor left" };
+        let wanted = format!("quickstart: {stopping}\nquickstart: stopped; {dir} is removed\n");
+        assert_eq!(visitor.quickstart(&["stop"]), says(&wanted));
+        assert!(!visitor.dir.exists());
+        assert_eq!(visitor.land.tree.processes(), [0; 0]);
+    }
 }
