@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod account;
 mod chpst;
+mod handbook;
 mod interop;
+mod quickstart;
+mod recipes;
 mod runsv;
 mod runsvdir;
+mod runsvdir_user;
 mod support;
 mod sv;
 mod svlogd;
