@@ -5,9 +5,12 @@
 mod account;
 mod chpst;
 mod handbook;
+mod interop;
 mod quickstart;
 mod recipes;
 mod runsv;
+mod runsvdir;
 mod runsvdir_user;
 mod support;
+mod sv;
 mod svlogd;

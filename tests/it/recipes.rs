@@ -64,7 +64,7 @@ impl Recipe {
     }
 
     fn record(&self, is_such: impl Fn(&Status) -> bool) -> Status {
-        self.land.tree.wait_for_record(&self.directory().join("supervise"), is_such)
+        self.land.tree.wait_status(&self.directory().join("supervise"), is_such)
     }
 
     /// Restarts it: another pid, and ready again.
@@ -143,7 +143,7 @@ fn clock_runs_logs_with_stamps_and_stops() {
     let clock = Recipe::start("clock");
     clock.restart();
     let main = clock.directory().join("log/main");
-    clock.land.tree.wait_for_record(&clock.directory().join("log/supervise"), |status| status.state == State::Run);
+    clock.land.tree.wait_status(&clock.directory().join("log/supervise"), |status| status.state == State::Run);
     if !main.is_dir() {
         clock.land.tree.wait_in(main.parent().unwrap(), || main.is_dir().then_some(()));
     }
