@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod chpst;
+mod layers;
+mod manual;
 mod runsv;
 mod support;
 mod svlogd;
