@@ -139,6 +139,7 @@ impl Supervisor {
     fn new(directory: &OsStr, speaker: Speaker) -> Result<Supervisor, Failure> {
         process::default_action(Signal::SIGCHLD); // inherited as ignored, no death would ever be told
         let (signals, mask) = Signals::take(&[Signal::SIGTERM]).tried("create selfpipe", "")?;
+        let mask = mask.without(Signal::SIGCHLD); // inherited as blocked, services would wait for ever
         std::env::set_current_dir(directory).tried("change to directory", "")?;
         let since = Label::of(clock::wall());
         let has_log = has_log_directory(&speaker);

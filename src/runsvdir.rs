@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Arg, ArgAction, Command};
+use nix::errno::Errno;
 
 use crate::cli::{self, Usage};
 use crate::model::respawn::{self, Respawn};
@@ -102,9 +103,8 @@ const TITLE: usize = 2;
 /// A service that was seen, and its runsv.
 struct Known {
     identity: Identity,
-    /// The name it was first seen by: what its runsv was called with.
+    /// A name it was last seen by: what its runsv is called with.
     name: OsString,
-    argv: Argv,
     /// 0 for none.
     pid: i32,
     started: Instant,
@@ -147,8 +147,13 @@ impl Tree {
     fn new(invocation: Invocation, speaker: Speaker) -> Result<Tree, Failure> {
         let try_to = |deed, error| Failure::new(deed, "", error);
         process::default_action(Signal::SIGCHLD);
-        let stop_deadline = process::take_variable(STOP_DEADLINE)
-            .and_then(|text| humantime::parse_duration(text.to_str().unwrap_or_default()).ok());
+        let stop_deadline = process::take_variable(STOP_DEADLINE).and_then(|text| {
+            let read = humantime::parse_duration(text.to_str().unwrap_or_default());
+            if read.is_err() {
+                speaker.warn_failure(&Failure::new("read", STOP_DEADLINE, io::Error::from(Errno::EINVAL)));
+            }
+            read.ok()
+        });
         if stop_deadline.is_some() {
             process::adopt_orphans().map_err(|error| try_to("become subreaper", error))?;
         }
@@ -356,6 +361,9 @@ impl Tree {
     fn take(&mut self, name: OsString, found: &Metadata, is_link: bool) {
         let identity = Identity::of(found);
         if let Some(known) = self.services.iter_mut().find(|known| known.identity == identity) {
+            if !known.seen {
+                known.name = name; // it may have been renamed
+            }
             known.seen = true;
             known.leaving = false; // it came back: once its runsv has exited, it is started again
             return;
@@ -363,11 +371,9 @@ impl Tree {
         let age = found.modified().ok().and_then(|changed| changed.elapsed().ok());
         let settles_in = if is_link || !self.scanned_once { None } else { age.and_then(settle::remaining) };
         let now = clock::now();
-        let Ok(argv) = Argv::new([OsStr::new("runsv"), &name]) else { return };
         self.services.push(Known {
             identity,
             name,
-            argv,
             pid: 0,
             started: now,
             respawn: Respawn::default(),
@@ -422,8 +428,9 @@ impl Tree {
 
     fn start(&self, at: usize, directory: std::os::fd::BorrowedFd<'_>) -> io::Result<i32> {
         let known = &self.services[at];
+        let argv = Argv::new([OsStr::new("runsv"), &known.name])?;
         let spawn = Spawn {
-            argv: &known.argv,
+            argv: &argv,
             directory: Some(Directory::Open(directory)),
             stdin: None,
             stdout: None,

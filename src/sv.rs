@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command};
+use nix::errno::Errno;
 
 use crate::cli::{self, Usage};
 use crate::model::order::{self, Word};
@@ -51,6 +52,7 @@ pub fn command() -> Command {
                 .short('w')
                 .value_name("sec")
                 .allow_hyphen_values(true)
+                .value_parser(clap::value_parser!(OsString))
                 .help("Wait so long at most, and report: seconds, or a duration such as 2m (default 7)"),
         )
         .arg(Arg::new("report").short('v').action(ArgAction::SetTrue).help("Wait and report also for simple commands"))
@@ -99,7 +101,7 @@ pub fn run(program: &OsStr, args: Vec<OsString>) -> ExitCode {
         msg::to_stderr(concat!("homerun ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
         return usage.fail();
     }
-    let waits_for = given.options.get_one::<String>("wait").map(OsString::from);
+    let waits_for = given.options.get_one::<OsString>("wait").cloned();
     let reports = given.options.get_flag("report") || waits_for.is_some();
     let wait = match waits_for.or_else(|| std::env::var_os("SVWAIT")) {
         Some(text) => Wait::Said(seconds::read(text.as_bytes(), |text| humantime::parse_duration(text).ok())),
@@ -132,7 +134,6 @@ impl Call {
         let bytes = name.as_bytes();
         let is_path = matches!(bytes.first(), None | Some(b'/' | b'.')) || bytes.ends_with(b"/");
         let directory = match is_path {
-            true if bytes.is_empty() => PathBuf::from("."),
             true => PathBuf::from(name),
             false => self.services_directory.join(name),
         };
@@ -212,11 +213,14 @@ impl Service {
         seconds::read_timeout(&text, |text| humantime::parse_duration(text).ok())
     }
 
+    /// Whether one can go to its directory. An empty name is none, as in chdir(2).
+    fn enter(&self) -> io::Result<()> {
+        if self.name.is_empty() { Err(Errno::ENOENT.into()) } else { self.probe.enter() }
+    }
+
     /// The status, or why there is none.
     fn status(&self) -> Result<Status, Unreachable> {
-        self.probe
-            .enter()
-            .map_err(|error| Unreachable::Failed(Failure::new("change to service directory", "", error)))?;
+        self.enter().map_err(|error| Unreachable::Failed(Failure::new("change to service directory", "", error)))?;
         self.probe.status()
     }
 
@@ -263,7 +267,7 @@ impl Service {
         let (text, trouble) = match error {
             Unreachable::NotRunning => (b"runsv not running".to_vec(), Trouble::Fail),
             Unreachable::BadFormat => (b"unable to read supervise/status: bad format".to_vec(), Trouble::Warning),
-            Unreachable::Failed(failure) if self.probe.enter().is_err() => (failure.text(), Trouble::Fail),
+            Unreachable::Failed(failure) if self.enter().is_err() => (failure.text(), Trouble::Fail),
             Unreachable::Failed(failure) => (failure.text(), Trouble::Warning),
         };
         let word: &[u8] = if trouble == Trouble::Fail { b"fail: " } else { b"warning: " };

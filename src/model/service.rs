@@ -203,8 +203,10 @@ impl Service {
     }
 
     /// Whether another command can be taken now. If not, it must stay where it is.
+    ///
+    /// The last place is kept for a stop that nobody can put off, such as the supervisor's own TERM.
     pub fn takes_commands(&self) -> bool {
-        self.pending[PENDING - 1].is_none()
+        self.pending[PENDING - 2].is_none()
     }
 
     /// What is wanted of it.
@@ -245,11 +247,13 @@ impl Service {
             Control::Down | Control::Exit => {
                 let want = if control == Control::Down { Want::Down } else { Want::Exit };
                 self.change_want(want, false, actions);
-                self.later(Deed::Stop { want });
+                if self.runs() {
+                    self.later(Deed::Stop { want });
+                }
             }
             Control::Term => self.later(Deed::Stop { want: self.want }),
             Control::Kill => self.kill(actions),
-            Control::Pause | Control::Continue if !self.runs() => {
+            Control::Pause | Control::Continue if !self.runs_or_starts() => {
                 self.paused = control == Control::Pause;
                 actions.push(Action::Publish);
             }
@@ -275,15 +279,17 @@ impl Service {
         actions.push(Action::Publish);
     }
 
-    /// `k` does not wait for a hook: it ends it. It also ends a `finish`.
+    /// `k` does not wait for a hook: it ends it, and what waits behind it, which was meant for a process that is to
+    /// end now. It also ends a `finish`.
     fn kill(&mut self, actions: &mut Actions) {
+        if self.hook.is_some() {
+            self.kill_hook_if(|_| true, actions);
+            self.forget_pending();
+        }
         match self.state {
-            State::Run { .. } => {
-                self.kill_hook_if(|_| true, actions);
-                self.later(Deed::Signal(Control::Kill));
-            }
+            State::Run { .. } | State::Starting { .. } => self.later(Deed::Signal(Control::Kill)),
             State::Finish { retry_at: None, .. } => actions.push(Action::Kill(Sig::Kill)),
-            State::Finish { .. } | State::Down { .. } | State::Starting { .. } => {}
+            State::Finish { .. } | State::Down { .. } => {}
         }
     }
 
@@ -297,9 +303,9 @@ impl Service {
         }
     }
 
-    /// Queues a deed for the running process. The caller asked [`Service::takes_commands`] before.
+    /// Queues a deed for the process that runs or is about to. The caller asked [`Service::takes_commands`] before.
     fn later(&mut self, deed: Deed) {
-        if self.runs()
+        if self.runs_or_starts()
             && let Some(free) = self.pending.iter_mut().find(|place| place.is_none())
         {
             *free = Some(deed);
@@ -308,6 +314,10 @@ impl Service {
 
     fn runs(&self) -> bool {
         matches!(self.state, State::Run { .. })
+    }
+
+    fn runs_or_starts(&self) -> bool {
+        matches!(self.state, State::Run { .. } | State::Starting { .. })
     }
 
     fn wants_start(&self) -> bool {
@@ -323,6 +333,8 @@ impl Service {
         match self.state {
             State::Run { .. } => {
                 self.drain_tries = self.drain_tries.saturating_sub(1);
+                self.hook = None; // it would have been the first after the start: it was never started either
+                self.forget_pending();
                 self.go_down(now, now, actions);
             }
             State::Finish { started, death, .. } => {
@@ -363,6 +375,10 @@ impl Service {
         if let Some(hook) = &mut self.hook {
             hook.live = false;
         }
+        self.forget_pending();
+    }
+
+    fn forget_pending(&mut self) {
         for deed in self.pending.iter_mut().filter_map(Option::take) {
             if let Deed::Signal(control @ (Control::Pause | Control::Continue)) = deed {
                 self.paused = control == Control::Pause;
@@ -409,6 +425,10 @@ impl Service {
             actions.push(Action::Publish);
         } else {
             self.state = State::READY;
+            if self.pending[0].is_some() {
+                self.forget_pending();
+                actions.push(Action::Publish);
+            }
         }
     }
 
@@ -427,7 +447,8 @@ impl Service {
         if live {
             actions.push(Action::Kill(Sig::Cont));
         }
-        if self.role == Role::Main {
+        let kill_is_next = self.pending[0] == Some(Deed::Signal(Control::Kill));
+        if self.role == Role::Main && !kill_is_next {
             self.run_hook(Deed::Afterwards(afterwards), now, actions);
         }
     }
@@ -564,6 +585,8 @@ mod tests {
         hook: bool,
         /// Hooks take their time instead of being absent.
         slow_hooks: bool,
+        /// No process can be had.
+        no_processes: bool,
         starts: u8,
         terms: u8,
     }
@@ -571,7 +594,16 @@ mod tests {
     impl World {
         fn new(role: Role, up: bool) -> World {
             let service = Service::new(role, up);
-            World { service, now: Instant::now(), process: false, hook: false, slow_hooks: false, starts: 0, terms: 0 }
+            World {
+                service,
+                now: Instant::now(),
+                process: false,
+                hook: false,
+                slow_hooks: false,
+                no_processes: false,
+                starts: 0,
+                terms: 0,
+            }
         }
 
         fn give(&mut self, event: Event) -> Vec<Action> {
@@ -582,6 +614,10 @@ mod tests {
             let mut all = Vec::new();
             for action in actions {
                 all.push(action);
+                if self.no_processes && matches!(action, Action::Start | Action::StartFinish(_)) {
+                    all.extend(self.give(Event::NotStarted));
+                    break;
+                }
                 all.extend(self.carry_out(action));
             }
             all
@@ -800,13 +836,16 @@ mod tests {
             world.control(b'h');
             taken += 1;
         }
-        assert_eq!(taken, 1 + PENDING, "one hook runs, the others wait");
-        let mut hooks = 1;
+        assert_eq!(taken, PENDING, "one hook runs, the others wait, and one place is free");
+        world.control(b'x');
+        let (mut hooks, mut last) = (1, None);
         while world.hook {
-            let deeds = world.end_hook(Hooked::Done);
+            let deeds = world.end_hook(Hooked::Refused);
             hooks += deeds.iter().filter(|deed| **deed == Action::Hook(Control::Hangup)).count();
+            last = deeds.into_iter().rev().find(|deed| matches!(deed, Action::Hook(_))).or(last);
         }
-        assert_eq!(hooks, taken, "none is lost");
+        assert_eq!((hooks, last), (taken, Some(Action::Hook(Control::Exit))), "none is lost");
+        assert_eq!(world.terms, 1);
     }
 
     #[test]
@@ -838,16 +877,13 @@ mod tests {
             }
         }
         go(&|world| drop(world.after(SECOND)));
+        go(&|world| world.no_processes = !world.no_processes);
         if world.service.role == Role::Log {
             go(&|world| drop(world.give(Event::InputEnded)));
         }
         if world.process {
             go(&|world| drop(world.dies(OK, false)));
             go(&|world| drop(world.dies(Death::Exited(1), true)));
-            go(&|world| {
-                world.process = false;
-                world.give(Event::NotStarted);
-            });
         }
         if world.hook {
             go(&|world| drop(world.end_hook(Hooked::Done)));
@@ -858,6 +894,7 @@ mod tests {
 
     /// `d`, and whatever runs ends when it is told to: soon nothing is left.
     fn end(world: &mut World) {
+        world.no_processes = false;
         if world.service.takes_commands() {
             world.control(b'd');
         } else {

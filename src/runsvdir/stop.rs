@@ -17,6 +17,8 @@ use crate::sys::{clock, proc};
 
 /// How long log services may read on after their services were killed.
 const GRACE: Duration = Duration::from_secs(2);
+/// How often to look for strays: nobody tells when a process becomes one.
+const LOOK: Duration = Duration::from_millis(250);
 /// How often to try again to end what does not end.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -37,7 +39,9 @@ pub struct Stop<'a> {
     /// The pid of each runsv, and its service directory.
     runsvs: Vec<(i32, PathBuf)>,
     stage: Stage,
-    asked_strays: bool,
+    /// The strays that were sent TERM.
+    asked: Vec<i32>,
+    next_look: Instant,
 }
 
 impl<'a> Stop<'a> {
@@ -46,14 +50,18 @@ impl<'a> Stop<'a> {
         for (pid, _) in &runsvs {
             let _ = process::send(*pid, Signal::SIGTERM);
         }
-        Stop { speaker, runsvs, stage: Stage::Asked(clock::now() + deadline), asked_strays: false }
+        let now = clock::now();
+        Stop { speaker, runsvs, stage: Stage::Asked(now + deadline), asked: Vec::new(), next_look: now }
     }
 
     /// Waits until no process of the tree is left.
     pub fn carry_out(mut self, poller: &mut Poller, signals: &Signals) {
         while self.reap() {
-            self.ask_strays();
             let now = clock::now();
+            if self.next_look <= now || self.runsvs.is_empty() {
+                self.ask_strays();
+                self.next_look = now + LOOK;
+            }
             let next = match self.stage {
                 Stage::Asked(at) | Stage::KilledServices(at) | Stage::KillAll(at) => at,
             };
@@ -61,7 +69,7 @@ impl<'a> Stop<'a> {
                 self.go_further(now);
                 continue;
             }
-            let _ = poller.wait(Some(next.saturating_duration_since(now)));
+            let _ = poller.wait(Some(next.min(self.next_look).saturating_duration_since(now)));
             while let Ok(Some(_)) = signals.next() {}
         }
     }
@@ -70,21 +78,28 @@ impl<'a> Stop<'a> {
     fn reap(&mut self) -> bool {
         loop {
             match process::reap(-1) {
-                Ok(Some((pid, _))) => self.runsvs.retain(|(runsv, _)| *runsv != pid),
+                Ok(Some((pid, _))) => {
+                    self.runsvs.retain(|(runsv, _)| *runsv != pid);
+                    self.asked.retain(|asked| *asked != pid);
+                }
                 Ok(None) => return true,
                 Err(_) => return false,
             }
         }
     }
 
-    /// Once every runsv has gone, what is left are processes that left their services: they are asked, too.
+    /// Asks the processes that left their services, and so became children of this process.
+    ///
+    /// Such a one may hold the pipe of a log service, whose runsv then waits for it to the deadline.
     fn ask_strays(&mut self) {
-        if self.runsvs.is_empty() && !self.asked_strays {
-            self.asked_strays = true;
-            for pid in self.family(&[]) {
-                let _ = process::send(pid, Signal::SIGTERM);
-                let _ = process::send(pid, Signal::SIGCONT);
+        let children = proc::relations().into_iter().filter(|it| it.parent == process::id() && !it.ended);
+        for pid in children.map(|it| it.pid) {
+            if self.runsvs.iter().any(|(runsv, _)| *runsv == pid) || self.asked.contains(&pid) {
+                continue;
             }
+            self.asked.push(pid);
+            let _ = process::send(pid, Signal::SIGTERM);
+            let _ = process::send(pid, Signal::SIGCONT);
         }
     }
 

@@ -7,6 +7,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::time::{Duration, Instant};
 
+use crate::model::family;
 use crate::model::order::{Goal, Late, Order};
 use crate::model::report::{self, Incarnation, Reached};
 use crate::model::status::Status;
@@ -16,7 +17,7 @@ use crate::sys::inotify::{Changes, Watcher};
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Child, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, Signal};
-use crate::sys::{clock, file};
+use crate::sys::{clock, file, proc};
 
 use super::{Call, Service};
 
@@ -31,6 +32,8 @@ struct Target<'a> {
     order: &'a Order,
     deadline: Instant,
     stage: Stage,
+    /// No supervisor was ever there when it was looked at.
+    is_new: bool,
     /// Something of it has changed.
     is_dirty: bool,
     /// Held open: it reports the end of the supervisor.
@@ -53,6 +56,8 @@ struct Check {
     next: Option<Instant>,
     pause: Duration,
     agreed: bool,
+    /// The process it was asked of.
+    asked: Option<Incarnation>,
 }
 
 /// What a look at a target came to.
@@ -89,8 +94,8 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
 
 impl<'a> Target<'a> {
     fn new(service: Service, order: &'a Order, deadline: Instant) -> Target<'a> {
-        let check = Check { running: None, next: None, pause: FIRST_CHECK_PAUSE, agreed: false };
-        Target { service, order, deadline, stage: Stage::Unsupervised, is_dirty: true, ok: None, check }
+        let check = Check { running: None, next: None, pause: FIRST_CHECK_PAUSE, agreed: false, asked: None };
+        Target { service, order, deadline, stage: Stage::Unsupervised, is_new: false, is_dirty: true, ok: None, check }
     }
 
     /// Sends the order, if there is a supervisor to take it.
@@ -108,7 +113,7 @@ impl<'a> Target<'a> {
                 Outcome::Pending
             }
             Ok(_) => Outcome::Done,
-            Err(Unreachable::NotRunning) if self.order.bytes.starts_with(b"x") => {
+            Err(Unreachable::NotRunning) if self.order.bytes.starts_with(b"x") && !self.is_new => {
                 self.say(b"ok: ", &[self.service.name.as_bytes(), b": runsv not running"].concat());
                 Outcome::Done
             }
@@ -119,10 +124,11 @@ impl<'a> Target<'a> {
 
     /// Whether a supervisor may come to it soon: it is a service, and none was there so far. Where one was there
     /// before, only an order that is to bring it up waits for the next.
-    fn may_yet_be_supervised(&self, error: &Unreachable, waits: bool) -> bool {
+    fn may_yet_be_supervised(&mut self, error: &Unreachable, waits: bool) -> bool {
         let brings_up = self.order.goals.contains(&Goal::Up);
+        self.is_new |= error.is_not_supervised_yet();
         let is_awaited = match error {
-            Unreachable::NotRunning => waits && brings_up,
+            Unreachable::NotRunning => self.is_new || (waits && brings_up), // `ok` comes a moment before its reader
             other => other.is_not_supervised_yet(),
         };
         is_awaited && clock::now() < self.deadline && self.service.probe.has("run").unwrap_or(false)
@@ -174,7 +180,12 @@ impl<'a> Target<'a> {
         }
         let is_done = match reached {
             Reached::Yes => true,
-            Reached::IfReady => self.check.agreed || !self.asks_check(poller, key),
+            // It agreed of what ran then: of another process it is asked again.
+            Reached::IfReady => {
+                let asked = self.check.asked.replace(Incarnation::of(status));
+                let agreed = std::mem::take(&mut self.check.agreed) && asked == self.check.asked;
+                agreed || !self.asks_check(poller, key)
+            }
             Reached::No => false,
         };
         if !is_done {
@@ -240,10 +251,7 @@ impl<'a> Target<'a> {
         if clock::now() < self.deadline {
             return Outcome::Pending;
         }
-        if let Some(check) = self.check.running.take() {
-            let _ = check.signal(Signal::SIGKILL);
-            let _ = check.reap();
-        }
+        self.check.end();
         if let Stage::Unsupervised = self.stage {
             return match self.service.status() {
                 Ok(_) => Outcome::Pending,
@@ -274,6 +282,17 @@ impl Check {
     fn not_yet(&mut self) {
         self.next = Some(clock::now() + self.pause);
         self.pause = (self.pause * 2).min(GRACE);
+    }
+
+    /// Ends a `check` that takes too long, and the processes it started.
+    fn end(&mut self) {
+        let Some(child) = self.running.take() else { return };
+        let relations: Vec<family::Relation> = proc::relations().iter().map(|it| (it.pid, it.parent)).collect();
+        let _ = child.signal(Signal::SIGKILL);
+        for pid in family::descendants(&relations, child.pid(), &[]) {
+            let _ = process::send(pid, Signal::SIGKILL);
+        }
+        let _ = child.reap();
     }
 }
 
@@ -325,7 +344,7 @@ impl Waiting {
                         failures += usize::from(matches!(outcome, Outcome::Failed));
                         target.stage = Stage::Done;
                         target.ok = None;
-                        target.check.running = None;
+                        target.check.end();
                     }
                 }
             }
@@ -388,16 +407,6 @@ impl Waiting {
             if !watches.contains(&(watch, at)) {
                 watches.push((watch, at));
             }
-        }
-    }
-}
-
-impl Drop for Check {
-    /// Nothing is left running.
-    fn drop(&mut self) {
-        if let Some(child) = self.running.take() {
-            let _ = child.signal(Signal::SIGKILL);
-            let _ = process::reap(child.pid());
         }
     }
 }

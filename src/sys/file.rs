@@ -104,9 +104,9 @@ pub fn tells_of_changes(path: &Path) -> bool {
     }
 }
 
-/// Opens a directory, as something to start programs in.
+/// Opens a directory, as something to start programs in. It need not be readable.
 pub fn open_directory(path: impl AsRef<Path>) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NONBLOCK).open(path)
+    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_PATH).open(path)
 }
 
 /// Whether this process may execute `path`; an error says why not.

@@ -55,6 +55,12 @@ impl InheritedMask {
         Ok(InheritedMask(mask))
     }
 
+    /// The same with `signal` not blocked.
+    pub fn without(mut self, signal: Signal) -> InheritedMask {
+        self.0.remove(signal);
+        self
+    }
+
     /// Makes this the mask of the process, as before an exec.
     pub fn restore(&self) -> io::Result<()> {
         Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.0), None)?)

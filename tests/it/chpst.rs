@@ -11,38 +11,13 @@ use std::process::{Command, Stdio};
 use fs2::FileExt;
 use tempfile::TempDir;
 
+use crate::support::{Outcome, fails, is_root, says, skip};
+
 const CHPST: &str = env!("CARGO_BIN_EXE_chpst");
 const PATH: &str = "/usr/bin:/bin";
 const NOBODY: u32 = 65534;
 const USAGE: &str = "usage: chpst [-vVP012] [-u user[:group]] [-U user[:group]] [-b argv0] [-e dir] [-/ root] \
                      [-C pwd] [-n nice] [-l|-L lock] [-m n] [-d n] [-o n] [-p n] [-f n] [-c n] [-t n] prog\n\n";
-
-/// What a program said and how it ended.
-#[derive(Debug, PartialEq, Eq)]
-struct Outcome {
-    stdout: String,
-    stderr: String,
-    code: Option<i32>,
-}
-
-impl Outcome {
-    fn of(command: &mut Command) -> Outcome {
-        let output = command.output().unwrap();
-        Outcome {
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            code: output.status.code(),
-        }
-    }
-}
-
-fn says(stdout: &str) -> Outcome {
-    Outcome { stdout: stdout.to_owned(), stderr: String::new(), code: Some(0) }
-}
-
-fn fails(stderr: &str, code: i32) -> Outcome {
-    Outcome { stdout: String::new(), stderr: stderr.to_owned(), code: Some(code) }
-}
 
 fn fatal(text: &str) -> Outcome {
     fails(&format!("chpst: fatal: {text}\n"), 111)
@@ -99,15 +74,6 @@ impl Place {
 
 fn chpst(args: &[&str]) -> Outcome {
     Place::new().chpst(args)
-}
-
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
-fn skip(test: &str, reason: &str) {
-    assert!(std::env::var_os("CI").is_none(), "{test}: {reason}");
-    io::stderr().write_all(format!("skipped: chpst::{test}: {reason}\n").as_bytes()).unwrap();
 }
 
 // Usage
@@ -294,7 +260,7 @@ fn an_environment_directory_that_cannot_be_read_is_fatal() {
     fs::set_permissions(place.path("shut"), Permissions::from_mode(0o711)).unwrap();
     let unprivileged = |args: &[&str], text: &str| match place.chpst_unprivileged(args) {
         Some(outcome) => assert_eq!(outcome, fatal(text)),
-        None => skip("an_environment_directory_that_cannot_be_read_is_fatal", "the program is out of nobody's reach"),
+        None => skip("the program is out of nobody's reach"),
     };
     unprivileged(&["-e", "env", "true"], "unable to read env/A: access denied");
     if is_root() {
@@ -339,7 +305,7 @@ fn ids_that_are_nobodys_are_refused() {
 #[test]
 fn the_program_runs_as_another_user_in_the_listed_groups_only() {
     if !is_root() {
-        return skip("the_program_runs_as_another_user_in_the_listed_groups_only", "needs root");
+        return skip("needs root");
     }
     let ids = |user: &str| chpst(&["-u", user, "grep", "-E", "^(Uid|Gid|Groups):", "/proc/self/status"]);
     let status = |uid: u32, gid: u32, groups: &str| {
@@ -354,7 +320,7 @@ fn the_program_runs_as_another_user_in_the_listed_groups_only() {
 #[test]
 fn all_groups_of_the_user_are_an_option() {
     if !is_root() {
-        return skip("all_groups_of_the_user_are_an_option", "needs root");
+        return skip("needs root");
     }
     let expected = Outcome::of(Command::new("id").args(["-G", "root"]).env_clear().env("PATH", PATH));
     assert_eq!(chpst(&["-u", "root", "--all-groups", "id", "-G"]), expected);
@@ -373,7 +339,7 @@ fn nobody_but_root_can_set_ids_not_even_their_own() {
     let own = if is_root() { NOBODY } else { nix::unistd::getuid().as_raw() };
     match Place::new().chpst_unprivileged(&["-u", &format!(":{own}:{own}"), "true"]) {
         Some(outcome) => assert_eq!(outcome, fatal("unable to setgroups: permission denied")),
-        None => skip("nobody_but_root_can_set_ids_not_even_their_own", "the program is out of nobody's reach"),
+        None => skip("the program is out of nobody's reach"),
     }
 }
 
@@ -400,7 +366,7 @@ fn the_root_directory_changes_before_the_working_directory_the_users_and_the_loc
         fatal("unable to change directory: nowhere: file does not exist")
     );
     if !is_root() {
-        return skip("the_root_directory_changes_before_the_working_directory_the_users_and_the_lock", "needs root");
+        return skip("needs root");
     }
     place.directory("root").directory("root/sub");
     let outcome = place.chpst(&["-/", "root", "-C", "/sub", "-u", ":0:0", "-l", "lock", "true"]);
@@ -416,7 +382,7 @@ fn the_root_directory_changes_before_the_working_directory_the_users_and_the_loc
 fn nobody_but_root_can_change_the_root_directory() {
     match Place::new().chpst_unprivileged(&["-/", "/", "true"]) {
         Some(outcome) => assert_eq!(outcome, fatal("unable to change root directory: permission denied")),
-        None => skip("nobody_but_root_can_change_the_root_directory", "the program is out of nobody's reach"),
+        None => skip("the program is out of nobody's reach"),
     }
 }
 
@@ -439,11 +405,11 @@ fn the_nice_value_is_added_to() {
         assert_eq!(chpst(&["-n", "-3", "nice"]), says(&format!("{}\n", (before - 3).max(-20))));
         assert_eq!(chpst(&["-n-3", "nice"]), says(&format!("{}\n", (before - 3).max(-20))));
     } else {
-        skip("the_nice_value_is_added_to", "needs the right to lower the nice value");
+        skip("needs the right to lower the nice value");
     }
     match Place::new().chpst_unprivileged(&["-n", "-1", "true"]) {
         Some(outcome) => assert_eq!(outcome, denied),
-        None => skip("the_nice_value_is_added_to", "the program is out of nobody's reach"),
+        None => skip("the program is out of nobody's reach"),
     }
 }
 
@@ -627,7 +593,7 @@ fn setuidgid_and_envuidgid_take_an_account_and_nothing_else() {
         }
     }
     if !is_root() {
-        return skip("setuidgid_and_envuidgid_take_an_account_and_nothing_else", "needs root");
+        return skip("needs root");
     }
     assert_eq!(place.called("setuidgid", &["root", "id", "-G"]), says("0\n"));
 }

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod chpst;
+mod interop;
 mod layers;
 mod manual;
 mod runsv;
+mod runsvdir;
 mod support;
+mod sv;
 mod svlogd;

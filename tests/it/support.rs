@@ -205,17 +205,26 @@ impl Tree {
         }
     }
 
+    /// What a process writes here, the test hears.
+    pub fn mouth(&self) -> File {
+        fs::OpenOptions::new().write(true).open(self.path("ear")).unwrap()
+    }
+
     /// Waits until `seen` gives something, looking again whenever anything changes in `directory`.
-    pub fn wait_in<T>(&self, directory: &Path, mut seen: impl FnMut() -> Option<T>) -> T {
-        let watcher = Watcher::new().unwrap();
-        let mut poller = Poller::new(1).unwrap();
-        poller.watch(&watcher, 0).unwrap();
+    pub fn wait_in<T>(&self, directory: &Path, seen: impl FnMut() -> Option<T>) -> T {
         let changes = Changes::IN_CREATE
             | Changes::IN_MOVED_TO
             | Changes::IN_MOVED_FROM
             | Changes::IN_DELETE
             | Changes::IN_MODIFY
             | Changes::IN_ATTRIB;
+        self.wait_for(changes, directory, seen)
+    }
+
+    fn wait_for<T>(&self, changes: Changes, directory: &Path, mut seen: impl FnMut() -> Option<T>) -> T {
+        let watcher = Watcher::new().unwrap();
+        let mut poller = Poller::new(1).unwrap();
+        poller.watch(&watcher, 0).unwrap();
         watcher.watch(directory, changes).unwrap();
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -229,13 +238,37 @@ impl Tree {
         }
     }
 
+    /// Waits for a status record like this in the directory `supervise`, while a supervisor is there.
+    pub fn wait_status(&self, supervise: &Path, is_such: impl Fn(&Status) -> bool) -> Status {
+        if !supervise.is_dir() {
+            self.wait_in(supervise.parent().unwrap(), || supervise.is_dir().then_some(()));
+        }
+        let open_ok = || homerun::sys::file::open_write(supervise.join("ok")).ok();
+        loop {
+            // Opening `ok` is the last that a supervisor does; only until then, because looking opens files, too.
+            self.wait_for(Changes::IN_OPEN | Changes::IN_CREATE, supervise, || open_ok().map(drop));
+            let found = self.wait_in(supervise, || match open_ok() {
+                None => Some(None),
+                Some(_) => {
+                    let status = Status::decode(&fs::read(supervise.join("status")).ok()?)?;
+                    is_such(&status).then_some(Some(status))
+                }
+            });
+            if let Some(status) = found {
+                return status;
+            }
+        }
+    }
+
     /// Everything in the tree, for the message of a test that fails.
     fn show(&self) -> String {
         let listing = Command::new("ls").arg("-laR").arg(self.home.path()).output().map(|output| output.stdout);
         let stats = Command::new("sh")
             .args([
                 "-c",
-                "for f in */supervise/stat */log/supervise/stat; do [ -e $f ] && echo $f: $(cat $f); done; ps -ef",
+                "for f in */supervise/stat */log/supervise/stat; do [ -e $f ] && echo $f: $(cat $f); done
+                 ps -o pid,ppid,stat,args -p \"$0\"",
+                &self.processes().iter().map(i32::to_string).collect::<Vec<_>>().join(","),
             ])
             .current_dir(self.home.path())
             .output()
@@ -331,7 +364,21 @@ impl<'a> Service<'a> {
 
     /// Starts runsv on it.
     pub fn start_unseen(self) -> Running<'a> {
-        let child = self.tree.command("runsv").arg(&self.name).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = self.tree.command("runsv");
+        command.stderr(Stdio::piped());
+        self.start_by(command)
+    }
+
+    /// Starts runsv on it; the test hears what it and its children say on stderr.
+    pub fn start_heard(self) -> Running<'a> {
+        let mut command = self.tree.command("runsv");
+        command.stderr(self.tree.mouth());
+        self.start_by(command)
+    }
+
+    /// Starts runsv on it by a command that lacks only the name of the service.
+    pub fn start_by(self, mut command: Command) -> Running<'a> {
+        let child = command.arg(&self.name).spawn().unwrap();
         Running { tree: self.tree, directory: self.directory, child }
     }
 }
@@ -371,15 +418,7 @@ impl Running<'_> {
     }
 
     fn wait_of(&self, supervise: &str, is_such: impl Fn(&Status) -> bool) -> Status {
-        let supervise = self.directory.join(supervise);
-        if !supervise.is_dir() {
-            self.tree.wait_in(supervise.parent().unwrap(), || supervise.is_dir().then_some(()));
-        }
-        self.tree.wait_in(&supervise, || {
-            homerun::sys::file::open_write(supervise.join("ok")).ok()?;
-            let status = Status::decode(&fs::read(supervise.join("status")).ok()?)?;
-            is_such(&status).then_some(status)
-        })
+        self.tree.wait_status(&self.directory.join(supervise), is_such)
     }
 
     /// A file of `supervise/`, as text.
@@ -395,12 +434,14 @@ impl Running<'_> {
 
     /// Waits for the end of runsv, and gives what it said.
     pub fn ended(mut self) -> (ExitStatus, String) {
-        let mut stderr = self.child.stderr.take().unwrap();
+        let stderr = self.child.stderr.take();
         let status = wait_for_end(&mut self.child).unwrap_or_else(|| panic!("runsv lives on\n{}", self.tree.show()));
-        // Its children may hold stderr open: only what it said itself is waited for.
-        homerun::sys::fd::set_nonblocking(stderr.as_fd(), true).unwrap();
         let mut said = Vec::new();
-        let _ = stderr.read_to_end(&mut said);
+        if let Some(mut stderr) = stderr {
+            // Its children may hold stderr open: only what it said itself is waited for.
+            homerun::sys::fd::set_nonblocking(stderr.as_fd(), true).unwrap();
+            let _ = stderr.read_to_end(&mut said);
+        }
         (status, String::from_utf8_lossy(&said).into_owned())
     }
 }
