@@ -240,11 +240,12 @@ impl Wishes {
         envdir::read(directory, |_| Ok(())).map_err(refused)
     }
 
-    /// The services directory, made if it is the default one and missing.
+    /// The services directory: the default one is made if it is missing, another one is waited for.
     fn services(&self, account: &Account, speaker: &Speaker) -> Result<PathBuf, Refusal> {
         let services = account.home.join(self.services.as_deref().unwrap_or(Path::new("service")));
+        let is_default = self.services.is_none();
         let found = wait_for(speaker, || match fs::metadata(&services) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if is_default && error.kind() == io::ErrorKind::NotFound => {
                 let made = file::make_directory(&services, 0o755).and_then(|()| fs::metadata(&services));
                 made.tried("create services directory", &services)
             }
@@ -253,7 +254,7 @@ impl Wishes {
         match login::judge_services(facts(&found), account.uid, account.gid) {
             Ok(()) => Ok(services),
             Err(fault) => {
-                let exit = if matches!(fault, Fault::Mode(_)) { EXIT_SERVICES_MODE } else { EXIT_SERVICES_OWNER };
+                let exit = if matches!(fault, Fault::Writable(_)) { EXIT_SERVICES_MODE } else { EXIT_SERVICES_OWNER };
                 Err(Refusal::new(describe(fault, "services directory", &services, &account.name), exit))
             }
         }
@@ -348,15 +349,23 @@ fn find_runtime(account: &Account, brought: Option<PathBuf>, is_root: bool) -> R
 }
 
 fn facts(found: &Metadata) -> Found {
-    Found { is_directory: found.is_dir(), owner: found.uid(), group: found.gid(), mode: found.mode() }
+    Found {
+        is_directory: found.is_dir(),
+        is_link: found.is_symlink(),
+        owner: found.uid(),
+        group: found.gid(),
+        mode: found.mode(),
+    }
 }
 
 /// `WHAT PATH ...`, and what to do.
 fn describe(fault: Fault, what: &str, path: impl AsRef<OsStr>, owner: &str) -> Vec<u8> {
     let why = match fault {
-        Fault::NotADirectory => "is not a directory, or a link".to_owned(),
+        Fault::NotADirectory => "is not a directory".to_owned(),
+        Fault::Link => "is a link: it must be a directory".to_owned(),
         Fault::Owner(uid) => format!("belongs to uid {uid}: it must be {owner}'s"),
-        Fault::Mode(mode) => format!("has mode {mode:04o}: it must be for {owner} alone"),
+        Fault::Exposed(mode) => format!("has mode {mode:04o}: it must be 0700, for {owner} alone"),
+        Fault::Writable(mode) => format!("has mode {mode:04o}: nobody but {owner} may write there"),
     };
     crate::msg::join(&[what.as_bytes(), b" ", path.as_ref().as_bytes(), b" ", why.as_bytes()])
 }

@@ -80,6 +80,8 @@ pub fn default_path(own: Option<&Path>) -> OsString {
 pub struct Found {
     /// It is a directory, and not a link to one.
     pub is_directory: bool,
+    /// It is a link, and was not followed.
+    pub is_link: bool,
     /// Its owner.
     pub owner: u32,
     /// Its group.
@@ -93,36 +95,43 @@ pub struct Found {
 pub enum Fault {
     /// It is something else.
     NotADirectory,
+    /// It is a link.
+    Link,
     /// It belongs to this user.
     Owner(u32),
-    /// Others may use it in a way that they must not: these are its permission bits.
-    Mode(u32),
+    /// Others can write there: these are its permission bits.
+    Writable(u32),
+    /// It is not for its owner, or not for its owner alone.
+    Exposed(u32),
 }
 
 /// Whether `found` can be the runtime directory of user `uid`: his, and nobody else's business at all.
 pub fn judge_runtime(found: Found, uid: u32) -> Result<(), Fault> {
-    judge(found, &[uid], found.mode & 0o777 == 0o700)
+    judge(found, &[uid])?;
+    if found.mode & 0o777 == 0o700 { Ok(()) } else { Err(Fault::Exposed(found.mode & 0o7777)) }
 }
 
 /// Whether `found` can be the services directory of user `uid`: his, and written by nobody else. His own primary
 /// group may write, as where everybody has a group of their own and umask 002.
 pub fn judge_services(found: Found, uid: u32, gid: u32) -> Result<(), Fault> {
-    let foreign_group_writes = found.mode & 0o020 != 0 && found.group != gid;
-    judge(found, &[uid], found.mode & 0o002 == 0 && !foreign_group_writes)
+    let writers = if found.group == gid { 0o002 } else { 0o022 };
+    judge(found, &[uid])?;
+    if found.mode & writers == 0 { Ok(()) } else { Err(Fault::Writable(found.mode & 0o7777)) }
 }
 
 /// Whether root's additions to the environment may be read from `found`, by one who trusts `owners`.
 pub fn judge_env(found: Found, owners: &[u32]) -> Result<(), Fault> {
-    judge(found, owners, found.mode & 0o022 == 0)
+    judge(found, owners)?;
+    if found.mode & 0o022 == 0 { Ok(()) } else { Err(Fault::Writable(found.mode & 0o7777)) }
 }
 
-fn judge(found: Found, owners: &[u32], mode_is_right: bool) -> Result<(), Fault> {
-    if !found.is_directory {
+fn judge(found: Found, owners: &[u32]) -> Result<(), Fault> {
+    if found.is_link {
+        Err(Fault::Link)
+    } else if !found.is_directory {
         Err(Fault::NotADirectory)
     } else if !owners.contains(&found.owner) {
         Err(Fault::Owner(found.owner))
-    } else if !mode_is_right {
-        Err(Fault::Mode(found.mode & 0o7777))
     } else {
         Ok(())
     }
@@ -192,28 +201,29 @@ mod tests {
 
     #[test]
     fn a_runtime_directory_is_the_users_alone() {
-        let good = Found { is_directory: true, owner: 5, group: 5, mode: 0o40700 };
+        let good = Found { is_directory: true, is_link: false, owner: 5, group: 5, mode: 0o40700 };
         assert_eq!(judge_runtime(good, 5), Ok(()));
         assert_eq!(judge_runtime(good, 6), Err(Fault::Owner(5)));
-        assert_eq!(judge_runtime(Found { mode: 0o750, ..good }, 5), Err(Fault::Mode(0o750)));
+        assert_eq!(judge_runtime(Found { mode: 0o750, ..good }, 5), Err(Fault::Exposed(0o750)));
         assert_eq!(judge_runtime(Found { is_directory: false, ..good }, 5), Err(Fault::NotADirectory));
+        assert_eq!(judge_runtime(Found { is_directory: false, is_link: true, ..good }, 5), Err(Fault::Link));
     }
 
     #[test]
     fn a_services_directory_is_written_by_its_user_only() {
-        let good = Found { is_directory: true, owner: 5, group: 7, mode: 0o755 };
+        let good = Found { is_directory: true, is_link: false, owner: 5, group: 7, mode: 0o755 };
         assert_eq!(judge_services(good, 5, 7), Ok(()));
         assert_eq!(judge_services(Found { mode: 0o775, ..good }, 5, 7), Ok(()), "a group of his own");
-        assert_eq!(judge_services(Found { mode: 0o775, ..good }, 5, 8), Err(Fault::Mode(0o775)));
-        assert_eq!(judge_services(Found { mode: 0o777, ..good }, 5, 7), Err(Fault::Mode(0o777)));
+        assert_eq!(judge_services(Found { mode: 0o775, ..good }, 5, 8), Err(Fault::Writable(0o775)));
+        assert_eq!(judge_services(Found { mode: 0o777, ..good }, 5, 7), Err(Fault::Writable(0o777)));
         assert_eq!(judge_services(good, 0, 7), Err(Fault::Owner(5)));
     }
 
     #[test]
     fn additions_to_the_environment_are_roots() {
-        let good = Found { is_directory: true, owner: 0, group: 0, mode: 0o755 };
+        let good = Found { is_directory: true, is_link: false, owner: 0, group: 0, mode: 0o755 };
         assert_eq!(judge_env(good, &[0]), Ok(()));
         assert_eq!(judge_env(Found { owner: 5, ..good }, &[0]), Err(Fault::Owner(5)));
-        assert_eq!(judge_env(Found { mode: 0o775, ..good }, &[0]), Err(Fault::Mode(0o775)));
+        assert_eq!(judge_env(Found { mode: 0o775, ..good }, &[0]), Err(Fault::Writable(0o775)));
     }
 }

@@ -360,8 +360,9 @@ pub fn take_variable(name: &str) -> Option<std::ffi::OsString> {
 
 /// Gives every signal its default action and blocks none, as a login would find them.
 pub fn default_signals() -> io::Result<()> {
-    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
-        default_action(signal);
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL installs no code. It fails for what cannot be changed: KILL, STOP, the C library's own.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     nix::sys::signal::SigSet::empty().thread_set_mask().map_err(Into::into)
 }

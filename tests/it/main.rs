@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod account;
 mod chpst;
+mod handbook;
 mod interop;
 mod layers;
 mod manual;
+mod quickstart;
+mod recipes;
 mod runsv;
 mod runsvdir;
+mod runsvdir_user;
 mod support;
 mod sv;
 mod svlogd;

@@ -105,6 +105,12 @@ pub fn runit() -> Option<PathBuf> {
 /// One at a time for tests that change the machine: users, /run.
 pub static MACHINE: Mutex<()> = Mutex::new(());
 
+fn new_directory() -> TempDir {
+    let directory = TempDir::with_prefix("homerun-").unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    directory
+}
+
 /// A directory of services, an ear to hear them, and the end of all that was started in it.
 pub struct Tree {
     home: TempDir,
@@ -120,10 +126,27 @@ impl Tree {
 
     /// With the programs in `programs`, such as C runit's.
     pub fn with(programs: &Path) -> Tree {
+        Tree::around(new_directory(), programs)
+    }
+
+    /// With the programs under test in the tree's own `bin`: for users who cannot reach those.
+    pub fn with_own_programs() -> Tree {
+        let home = new_directory();
+        let bin = home.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        for name in ["chpst", "runsv", "runsvdir", "runsvdir-user", "sv", "svlogd"] {
+            let (program, copy) = (programs().join(name), bin.join(name));
+            if program.exists() && fs::hard_link(&program, &copy).is_err() {
+                // Not fs::copy: a process started meanwhile would hold it open for writing, so that it cannot be run.
+                assert!(Command::new("cp").arg(&program).arg(&copy).status().unwrap().success());
+            }
+        }
+        Tree::around(home, &bin)
+    }
+
+    fn around(home: TempDir, programs: &Path) -> Tree {
         // Orphans come to this process, and are ended with their tree.
         homerun::sys::process::adopt_orphans().unwrap();
-        let home = TempDir::with_prefix("homerun-").unwrap();
-        fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
         let ear = home.path().join("ear");
         homerun::sys::file::make_fifo(&ear, 0o622).unwrap();
         fs::set_permissions(&ear, Permissions::from_mode(0o622)).unwrap();
@@ -167,6 +190,11 @@ impl Tree {
     pub fn service(&self, name: &str) -> Service<'_> {
         let directory = self.directory(name);
         Service { tree: self, name: name.to_owned(), directory }
+    }
+
+    /// A service directory, anywhere, on which `child` is a runsv with a pipe for stderr.
+    pub fn supervised(&self, child: Child, directory: PathBuf) -> Running<'_> {
+        Running { tree: self, directory, child }
     }
 
     /// The next line that a script said.
