@@ -211,7 +211,7 @@ fn kill(pid: i32) {
 fn a_killed_tree_is_stopped_without_a_trace() {
     let visitor = Visitor::ordinary();
     assert_eq!(visitor.quickstart(&[]).code, Some(0));
-    supervisors(&visitor).map(kill);
+    supervisors(&visitor).into_iter().for_each(kill);
     let stopped = visitor.quickstart(&["stop"]);
     assert_eq!(stopped, says(&format!("quickstart: stopped; {} is removed\n", visitor.dir.display())));
     assert!(!visitor.dir.exists());
