@@ -6,9 +6,13 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
+
+use crate::sys::fd;
 
 /// The longest message that is written in one piece; a longer one is cut.
 ///
@@ -104,12 +108,17 @@ impl<T, E: Into<io::Error>> Tried<T> for Result<T, E> {
 #[derive(Clone, Debug)]
 pub struct Speaker {
     prefix: Vec<u8>,
+    /// A supervisor rather loses a message than wait for somebody to read it.
+    is_supervisor: bool,
 }
+
+/// Messages of a supervisor that standard error had no room for.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 impl Speaker {
     /// Speaks as `program: ...`.
     pub fn new(program: &str) -> Speaker {
-        Speaker { prefix: program.as_bytes().to_vec() }
+        Speaker { prefix: program.as_bytes().to_vec(), is_supervisor: false }
     }
 
     /// Speaks as `program directory: ...`.
@@ -117,7 +126,12 @@ impl Speaker {
         let mut prefix = program.as_bytes().to_vec();
         prefix.push(b' ');
         prefix.extend_from_slice(directory.as_ref().as_bytes());
-        Speaker { prefix }
+        Speaker { prefix, is_supervisor: false }
+    }
+
+    /// The same, never waiting: what standard error has no room for is dropped, counted, and told of once it has.
+    pub fn of_supervisor(self) -> Speaker {
+        Speaker { is_supervisor: true, ..self }
     }
 
     /// The whole line, newline included, at most [`MAX_LINE`] bytes.
@@ -138,7 +152,15 @@ impl Speaker {
 
     /// Prints `PREFIX: SEVERITY: TEXT`.
     pub fn say(&self, severity: Severity, text: impl AsRef<[u8]>) {
+        if self.is_supervisor && !fd::has_room(io::stderr().as_fd()) {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         to_stderr(&self.line(severity, text));
+        let dropped = DROPPED.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            self.warn(format!("{dropped} messages were dropped: nobody read standard error"));
+        }
     }
 
     /// Prints a warning.

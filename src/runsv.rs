@@ -51,7 +51,7 @@ pub fn usage(program: OsString) -> Usage {
 
 /// Supervises the service in `directory` until it is told to exit.
 pub fn run(directory: &OsStr) -> ExitCode {
-    let speaker = Speaker::of("runsv", directory);
+    let speaker = Speaker::of("runsv", directory).of_supervisor();
     match Supervisor::new(directory, speaker.clone()) {
         Ok(supervisor) => supervisor.run(),
         Err(failure) => {
@@ -231,7 +231,7 @@ impl Supervisor {
             Err(_) => Death::Exited(process::EXIT_NOT_STARTED as u8), // not ours any more: it is gone all the same
         };
         if let Some(process) = self.side(who).and_then(|side| side.process.take()) {
-            let _ = self.poller.forget(&process);
+            self.forget(&process);
         }
         let has_finish = who == Who::Main && file::open_read("finish").is_ok();
         self.apply(who, Event::Died { death, has_finish });
@@ -245,7 +245,7 @@ impl Supervisor {
             Ok(Some(_)) | Err(_) => Hooked::Refused,
         };
         if let Some(hook) = self.hook.take() {
-            let _ = self.poller.forget(&hook);
+            self.forget(&hook);
         }
         self.apply(Who::Main, Event::HookEnded(outcome));
     }
@@ -451,6 +451,15 @@ impl Supervisor {
         }
     }
 
+    /// Ends the watch of a process that has ended. Once nothing runs, there is nothing left to look at.
+    fn forget(&mut self, child: &Child) {
+        let _ = self.poller.forget(child);
+        let runs = |side: &Side| side.process.is_some();
+        if !runs(&self.main) && !self.log.as_ref().is_some_and(runs) && self.hook.is_none() {
+            self.must_look = false;
+        }
+    }
+
     /// Writes the records; what fails is said once and tried again, with growing pauses.
     fn publish(&mut self, who: Who) {
         let Some(service) = self.pair.get(who) else { return };
@@ -497,7 +506,8 @@ impl Side {
     }
 
     fn publish(&mut self, status: &crate::model::status::Status, speaker: &Speaker) {
-        if self.home.has_published(status) {
+        // After a failure also what was published before is written again: part of it may be newer.
+        if self.retry.is_none() && self.home.has_published(status) {
             return;
         }
         match (self.home.publish(status), self.retry) {

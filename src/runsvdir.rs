@@ -18,10 +18,10 @@ use nix::errno::Errno;
 
 use crate::cli::{self, Usage};
 use crate::model::respawn::{self, Respawn};
-use crate::model::settle;
+use crate::model::{seconds, settle};
 use crate::msg::{Failure, Speaker};
 use crate::sys::file::{self, Identity};
-use crate::sys::inotify::{Changes, Watcher};
+use crate::sys::inotify::{Change, Changes, Watch, Watcher};
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, Signal, Signals};
@@ -36,7 +36,7 @@ pub const EXIT_TERM: u8 = 0;
 pub const EXIT_USAGE: u8 = 1;
 /// An error at the start. Source: runit 2.3.0, src/runsvdir.c.
 pub const EXIT_FATAL: u8 = 100;
-/// After a HUP. Source: runit 2.3.0, src/runsvdir.c.
+/// After a HUP, and after an ordered stop that left something. Source: runit 2.3.0, src/runsvdir.c.
 pub const EXIT_HANGUP: u8 = 111;
 
 /// The variable that asks for the ordered stop; its value is the deadline for it. It is not passed on.
@@ -86,7 +86,7 @@ impl Invocation {
 
 /// Keeps a runsv for each service until it is told to end.
 pub fn run(invocation: Invocation) -> ExitCode {
-    let speaker = Speaker::of("runsvdir", &invocation.directory);
+    let speaker = Speaker::of("runsvdir", &invocation.directory).of_supervisor();
     match Tree::new(invocation, speaker.clone()) {
         Ok(tree) => ExitCode::from(tree.run()),
         Err(failure) => {
@@ -110,6 +110,8 @@ struct Known {
     started: Instant,
     respawn: Respawn,
     not_before: Option<Instant>,
+    /// Since when it has been waited for, a directory that is still being filled.
+    settles_since: Option<Instant>,
     /// It vanished; its runsv was told to exit.
     leaving: bool,
     seen: bool,
@@ -130,6 +132,8 @@ struct Tree {
     signals: Signals,
     mask: InheritedMask,
     watcher: Option<Watcher>,
+    /// The watch of the directory that the services directory stands in.
+    place: Option<Watch>,
     title: Option<TitleLog>,
     services: Vec<Known>,
     /// What was complained of at the last look, so that it is said once.
@@ -152,7 +156,7 @@ impl Tree {
             if read.is_err() {
                 speaker.warn_failure(&Failure::new("read", STOP_DEADLINE, io::Error::from(Errno::EINVAL)));
             }
-            read.ok()
+            read.ok().map(|deadline| deadline.min(seconds::LONGEST))
         });
         if stop_deadline.is_some() {
             process::adopt_orphans().map_err(|error| try_to("become subreaper", error))?;
@@ -182,6 +186,7 @@ impl Tree {
             signals,
             mask,
             watcher,
+            place: None,
             title,
             services: Vec::new(),
             complaints: HashSet::new(),
@@ -229,9 +234,14 @@ impl Tree {
         if self.poller.ready().any(|key| key == CHANGES)
             && let Some(watcher) = &self.watcher
         {
-            // Read until it is empty: it is told once. A scan compares everything, so which change it was is all one.
-            while watcher.changes().is_ok_and(|changes| !changes.is_empty()) {
-                self.scan_is_due = true;
+            // Read until it is empty: it is told once. A scan compares everything, so which change it was is all one;
+            // but of the place where the directory stands, only its own name matters.
+            while let Ok(changes) = watcher.changes()
+                && !changes.is_empty()
+            {
+                let name = self.directory.file_name();
+                let elsewhere = |change: &Change| Some(change.watch) == self.place && change.name.as_deref() != name;
+                self.scan_is_due |= !changes.iter().all(elsewhere);
             }
         }
     }
@@ -252,16 +262,18 @@ impl Tree {
     /// TERM or HUP: as the original, unless an ordered stop was asked for.
     fn leave(&mut self, signal: Signal) -> u8 {
         let exit = if signal == Signal::SIGTERM { EXIT_TERM } else { EXIT_HANGUP };
-        let running = self.services.iter().filter(|known| known.pid != 0);
-        match self.stop_deadline {
-            None if signal == Signal::SIGTERM => {}
-            None => running.for_each(|known| drop(process::send(known.pid, Signal::SIGTERM))),
-            Some(deadline) => {
-                let runsvs = running.map(|known| (known.pid, self.directory.join(&known.name))).collect();
-                Stop::new(runsvs, deadline, &self.speaker).carry_out(&mut self.poller, &self.signals);
+        let (running, others): (Vec<&Known>, Vec<&Known>) = self.services.iter().partition(|known| known.pid != 0);
+        let Some(deadline) = self.stop_deadline else {
+            if signal == Signal::SIGHUP {
+                running.iter().for_each(|known| drop(process::send(known.pid, Signal::SIGTERM)));
             }
-        }
-        exit
+            return exit;
+        };
+        let directory_of = |known: &Known| self.directory.join(&known.name);
+        let runsvs = running.iter().map(|known| (known.pid, directory_of(known))).collect();
+        let others = others.iter().map(|known| directory_of(known)).collect();
+        let stop = Stop::new(runsvs, others, deadline, &self.speaker);
+        if stop.carry_out(&mut self.poller, &self.signals) { exit } else { EXIT_HANGUP }
     }
 
     fn reap(&mut self) {
@@ -368,8 +380,6 @@ impl Tree {
             known.leaving = false; // it came back: once its runsv has exited, it is started again
             return;
         }
-        let age = found.modified().ok().and_then(|changed| changed.elapsed().ok());
-        let settles_in = if is_link || !self.scanned_once { None } else { age.and_then(settle::remaining) };
         let now = clock::now();
         self.services.push(Known {
             identity,
@@ -377,7 +387,8 @@ impl Tree {
             pid: 0,
             started: now,
             respawn: Respawn::default(),
-            not_before: settles_in.map(|pause| now + pause),
+            not_before: None,
+            settles_since: (self.scanned_once && !is_link).then_some(now),
             leaving: false,
             seen: true,
         });
@@ -396,8 +407,10 @@ impl Tree {
             if known.pid != 0 || known.leaving || waits_for_its_name(&self.services, &known.name) {
                 continue;
             }
-            if let Some(not_before) = known.not_before.filter(|not_before| *not_before > now) {
+            let not_before = known.not_before.filter(|not_before| *not_before > now);
+            if let Some(not_before) = not_before.or_else(|| self.settles_at(known, now)) {
                 next = Some(next.map_or(not_before, |next| next.min(not_before)));
+                self.services[at].not_before = Some(not_before);
                 continue;
             }
             let directory = opened.get_or_insert_with(|| file::open_directory(&self.directory));
@@ -411,6 +424,7 @@ impl Tree {
                 Ok(pid) => {
                     known.pid = pid;
                     known.not_before = None;
+                    known.settles_since = None;
                 }
                 Err(error) => {
                     let (respawn, pause) = known.respawn.died_after(Duration::ZERO);
@@ -424,6 +438,16 @@ impl Tree {
             }
         }
         next
+    }
+
+    /// When to look again at a directory that is still being filled; None for one that can be taken.
+    fn settles_at(&self, known: &Known, now: Instant) -> Option<Instant> {
+        let since = known.settles_since?;
+        let path = self.directory.join(&known.name);
+        let changed = fs::metadata(&path).and_then(|found| found.modified()).ok();
+        let age = changed.and_then(|changed| changed.elapsed().ok()).unwrap_or(Duration::MAX);
+        let has_run = path.join("run").exists();
+        settle::remaining(age, has_run, now.saturating_duration_since(since)).map(|rest| now + rest)
     }
 
     fn start(&self, at: usize, directory: std::os::fd::BorrowedFd<'_>) -> io::Result<i32> {
@@ -466,8 +490,14 @@ impl Tree {
             Some(parent) => parent,
             None => Path::new("/"),
         };
-        let watched = watcher.watch(&self.directory, inside).is_ok() & watcher.watch(parent, place).is_ok();
-        self.must_poll = !watched || !file::tells_of_changes(&self.directory) || leads_through_links(&self.directory);
+        self.place = watcher.watch(parent, place).ok();
+        // Last: were both one directory, the larger watch would have to stay.
+        let watched = watcher.watch(&self.directory, inside).ok();
+        self.place = self.place.filter(|_| self.place != watched);
+        self.must_poll = watched.is_none()
+            || self.place.is_none()
+            || !file::tells_of_changes(&self.directory)
+            || leads_through_links(&self.directory);
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Home {
     control: File,
     ok: Option<File>,
     published: Option<Status>,
+    /// What the file `pid` says.
+    published_pid: Option<i32>,
 }
 
 /// The names in one `supervise/`, made once.
@@ -71,7 +73,7 @@ impl Locked {
             status: Replaced::of(&self.directory, "status"),
             ok: self.directory.join("ok"),
         };
-        Ok(Home { paths, _lock: self.lock, control, ok: None, published: None })
+        Ok(Home { paths, _lock: self.lock, control, ok: None, published: None, published_pid: None })
     }
 }
 
@@ -97,8 +99,9 @@ impl Home {
     /// `pid` only when the process is another. Source: runit 2.3.0, `update_status` in src/runsv.c. Differs: there
     /// a `pid` or `stat` that could not be written whole is put in place all the same.
     pub fn publish(&mut self, status: &Status) -> Result<(), Failure> {
-        if self.published.is_none_or(|published| published.pid != status.pid) {
+        if self.published_pid != Some(status.pid) {
             self.paths.pid.replace(status.pid_line().as_bytes())?;
+            self.published_pid = Some(status.pid);
         }
         self.paths.stat.replace(status.stat().as_bytes())?;
         self.paths.status.replace(&status.encode())?;
@@ -174,17 +177,12 @@ pub struct Probe {
 pub enum Unreachable {
     /// `supervise/ok` is there, and no runsv reads it.
     NotRunning,
+    /// There is no `supervise/ok`: no runsv has come to it yet.
+    Unsupervised(Failure),
     /// A file could not be used.
     Failed(Failure),
     /// The status record is not 20 bytes long.
     BadFormat,
-}
-
-impl Unreachable {
-    /// Whether the service is there and no runsv has come to it yet.
-    pub fn is_not_supervised_yet(&self) -> bool {
-        matches!(self, Unreachable::Failed(failure) if failure.reason().kind() == io::ErrorKind::NotFound)
-    }
 }
 
 impl Probe {
@@ -206,7 +204,12 @@ impl Probe {
     /// Opens `supervise/ok` for writing, which succeeds as long as a runsv is alive. Once that has gone, the
     /// descriptor reports it.
     pub fn open_ok(&self) -> Result<File, Unreachable> {
-        self.open_for_runsv("supervise/ok")
+        self.open_for_runsv("supervise/ok").map_err(|error| match error {
+            Unreachable::Failed(failure) if failure.reason().kind() == io::ErrorKind::NotFound => {
+                Unreachable::Unsupervised(failure)
+            }
+            other => other,
+        })
     }
 
     /// The status record, if a runsv is alive to keep it.

@@ -5,7 +5,7 @@
 mod wait;
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ use crate::model::status::Status;
 use crate::model::{report, seconds};
 use crate::msg::{self, Failure};
 use crate::supervise::{Probe, Unreachable};
-use crate::sys::{clock, user};
+use crate::sys::{clock, file, user};
 
 /// Wrong arguments, or an error before anything was done. Source: runit 2.3.0, src/sv.c.
 pub const EXIT_USAGE: u8 = 100;
@@ -209,8 +209,9 @@ enum Trouble {
 impl Service {
     /// How long the service may take to stop, as its `timeout-kill` says: s6's milliseconds, or a duration.
     fn time_to_stop(&self) -> Option<Duration> {
-        let text = std::fs::read(self.probe.directory().join("timeout-kill")).ok()?;
-        seconds::read_timeout(&text, |text| humantime::parse_duration(text).ok())
+        let mut text = [0; 64];
+        let length = file::open_read(self.probe.directory().join("timeout-kill")).ok()?.read(&mut text).ok()?;
+        seconds::read_timeout(&text[..length], |text| humantime::parse_duration(text).ok())
     }
 
     /// Whether one can go to its directory. An empty name is none, as in chdir(2).
@@ -268,7 +269,7 @@ impl Service {
             Unreachable::NotRunning => (b"runsv not running".to_vec(), Trouble::Fail),
             Unreachable::BadFormat => (b"unable to read supervise/status: bad format".to_vec(), Trouble::Warning),
             Unreachable::Failed(failure) if self.enter().is_err() => (failure.text(), Trouble::Fail),
-            Unreachable::Failed(failure) => (failure.text(), Trouble::Warning),
+            Unreachable::Failed(failure) | Unreachable::Unsupervised(failure) => (failure.text(), Trouble::Warning),
         };
         let word: &[u8] = if trouble == Trouble::Fail { b"fail: " } else { b"warning: " };
         (msg::join(&[word, self.name.as_bytes(), b": ", &text]), trouble)

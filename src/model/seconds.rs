@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// No wait is longer: a year. Clocks cannot count much further than a few hundred of them.
+pub const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// How long `text` says to wait, in seconds; what is no time is 0.
 ///
 /// `duration` reads a duration such as `2m`. Source: runit 2.3.0, `scan_ulong` in src/sv.c: leading digits count.
@@ -10,9 +13,9 @@ pub fn read(text: &[u8], duration: impl Fn(&str) -> Option<Duration>) -> Duratio
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let rest = std::str::from_utf8(text).ok().filter(|text| digits < text.len());
     if let Some(said) = rest.and_then(duration) {
-        return said;
+        return said.min(LONGEST);
     }
-    Duration::from_secs(number(&text[..digits]))
+    Duration::from_secs(number(&text[..digits])).min(LONGEST)
 }
 
 /// What a file such as `timeout-kill` says: milliseconds, or a duration such as `5s`; `None` for anything else and
@@ -23,13 +26,12 @@ pub fn read_timeout(text: &[u8], duration: impl Fn(&str) -> Option<Duration>) ->
     let text = std::str::from_utf8(text).ok()?.trim();
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let said = if is_number { Some(Duration::from_millis(number(text.as_bytes()))) } else { duration(text) };
-    said.filter(|said| !said.is_zero())
+    said.filter(|said| !said.is_zero()).map(|said| said.min(LONGEST))
 }
 
-/// Decimal digits; more than a year's seconds is as long as a year.
+/// Decimal digits; more than fits is as large as can be.
 fn number(digits: &[u8]) -> u64 {
-    const LONGEST: u64 = 366 * 24 * 3600 * 1000;
-    digits.iter().fold(0, |sum: u64, digit| (sum * 10 + u64::from(digit - b'0')).min(LONGEST))
+    digits.iter().fold(0, |sum: u64, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -66,6 +68,8 @@ mod tests {
 
     #[test]
     fn a_huge_number_does_not_overflow() {
-        assert!(read(&[b'9'; 300], minutes) > Duration::from_secs(1_000_000));
+        assert_eq!(read(&[b'9'; 300], minutes), LONGEST);
+        assert_eq!(read(b"1000000000000m", minutes), LONGEST);
+        assert_eq!(read_timeout(&[b'9'; 300], minutes), Some(LONGEST));
     }
 }

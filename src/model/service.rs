@@ -194,7 +194,7 @@ impl Service {
     /// When [`Event::Tick`] is due next.
     pub fn deadline(&self) -> Option<Instant> {
         let start = match self.state {
-            State::Down { not_before, .. } if self.wants_start() && !self.held => not_before,
+            State::Down { not_before, .. } if self.wants_start() && !self.held && self.hook.is_none() => not_before,
             State::Finish { retry_at, .. } => retry_at,
             _ => None,
         };
@@ -660,7 +660,10 @@ mod tests {
 
         fn after(&mut self, pause: Duration) -> Vec<Action> {
             self.now += pause;
-            self.give(Event::Tick)
+            let deeds = self.give(Event::Tick);
+            let is_met = self.service.deadline().is_none_or(|deadline| deadline > self.now);
+            assert!(is_met, "a deadline that passed comes back: {:?}", self.service);
+            deeds
         }
 
         fn control(&mut self, byte: u8) -> Vec<Action> {

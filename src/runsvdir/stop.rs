@@ -21,6 +21,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(250);
 /// How often to try again to end what does not end.
 const AGAIN: Duration = Duration::from_secs(1);
+/// After so many tries nothing more can be done about it.
+const TRIES: u8 = 10;
 
 /// How far the stop has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +31,8 @@ enum Stage {
     Asked(Instant),
     /// Services were killed; everything is at this moment.
     KilledServices(Instant),
-    /// Everything is killed, again and again until nothing is left.
-    KillAll(Instant),
+    /// Everything is killed, again and again until nothing is left, so many times.
+    KillAll(Instant, u8),
 }
 
 /// The stop of one tree.
@@ -38,6 +40,8 @@ pub struct Stop<'a> {
     speaker: &'a Speaker,
     /// The pid of each runsv, and its service directory.
     runsvs: Vec<(i32, PathBuf)>,
+    /// Services whose runsv is no child of this process: it was started by one that was killed.
+    foreign: Vec<Probe>,
     stage: Stage,
     /// The strays that were sent TERM.
     asked: Vec<i32>,
@@ -45,25 +49,41 @@ pub struct Stop<'a> {
 }
 
 impl<'a> Stop<'a> {
-    /// Asks every runsv to exit.
-    pub fn new(runsvs: Vec<(i32, PathBuf)>, deadline: Duration, speaker: &'a Speaker) -> Stop<'a> {
+    /// Asks every runsv to exit: those that are children of this process, by pid, and any in the `others`.
+    pub fn new(
+        runsvs: Vec<(i32, PathBuf)>,
+        others: Vec<PathBuf>,
+        deadline: Duration,
+        speaker: &'a Speaker,
+    ) -> Stop<'a> {
         for (pid, _) in &runsvs {
             let _ = process::send(*pid, Signal::SIGTERM);
         }
+        let mut foreign: Vec<Probe> = others.into_iter().map(Probe::new).collect();
+        foreign.retain(|probe| probe.open_ok().is_ok() && probe.send(b"x").is_ok());
         let now = clock::now();
-        Stop { speaker, runsvs, stage: Stage::Asked(now + deadline), asked: Vec::new(), next_look: now }
+        Stop { speaker, runsvs, foreign, stage: Stage::Asked(now + deadline), asked: Vec::new(), next_look: now }
     }
 
-    /// Waits until no process of the tree is left.
-    pub fn carry_out(mut self, poller: &mut Poller, signals: &Signals) {
-        while self.reap() {
+    /// Waits until no process of the tree is left; false when some could not be ended.
+    pub fn carry_out(mut self, poller: &mut Poller, signals: &Signals) -> bool {
+        loop {
+            let has_children = self.reap();
+            self.foreign.retain(|probe| probe.open_ok().is_ok());
+            if !has_children && self.foreign.is_empty() {
+                return true;
+            }
+            if matches!(self.stage, Stage::KillAll(_, TRIES..)) {
+                self.give_up();
+                return false;
+            }
             let now = clock::now();
             if self.next_look <= now || self.runsvs.is_empty() {
                 self.ask_strays();
                 self.next_look = now + LOOK;
             }
             let next = match self.stage {
-                Stage::Asked(at) | Stage::KilledServices(at) | Stage::KillAll(at) => at,
+                Stage::Asked(at) | Stage::KilledServices(at) | Stage::KillAll(at, _) => at,
             };
             if next <= now {
                 self.go_further(now);
@@ -111,18 +131,29 @@ impl<'a> Stop<'a> {
                 self.speaker.warn(format!(
                     "stopping takes too long: killing {} processes of {} services",
                     services.len(),
-                    self.runsvs.len()
+                    self.runsvs.len() + self.foreign.len()
                 ));
                 services.iter().for_each(|pid| kill(*pid));
+                self.foreign.iter().for_each(|probe| drop(probe.send(b"k")));
                 Stage::KilledServices(now + GRACE)
             }
-            Stage::KilledServices(_) | Stage::KillAll(_) => {
+            Stage::KilledServices(_) | Stage::KillAll(..) => {
                 self.family(&[]).iter().for_each(|pid| kill(*pid));
                 self.runsvs.iter().for_each(|(pid, _)| kill(*pid));
-                Stage::KillAll(now + AGAIN)
+                for probe in &self.foreign {
+                    let _ = Probe::new(probe.directory().join("log")).send(b"k");
+                }
+                let tries = if let Stage::KillAll(_, tries) = self.stage { tries + 1 } else { 1 };
+                Stage::KillAll(now + AGAIN, tries)
             }
         };
         self.stage = stage;
+    }
+
+    /// Says what is left. It may run as another user, or hang in the kernel.
+    fn give_up(&self) {
+        let pids: Vec<String> = self.family(&[]).iter().map(i32::to_string).collect();
+        self.speaker.warn(format!("unable to end processes, leaving them: {}", pids.join(" ")));
     }
 
     /// Every descendant of this process that is no runsv of it, without the `spared` and theirs.

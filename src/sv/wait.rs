@@ -126,10 +126,11 @@ impl<'a> Target<'a> {
     /// before, only an order that is to bring it up waits for the next.
     fn may_yet_be_supervised(&mut self, error: &Unreachable, waits: bool) -> bool {
         let brings_up = self.order.goals.contains(&Goal::Up);
-        self.is_new |= error.is_not_supervised_yet();
+        self.is_new |= matches!(error, Unreachable::Unsupervised(_));
         let is_awaited = match error {
             Unreachable::NotRunning => self.is_new || (waits && brings_up), // `ok` comes a moment before its reader
-            other => other.is_not_supervised_yet(),
+            Unreachable::Unsupervised(_) => true,
+            Unreachable::Failed(_) | Unreachable::BadFormat => false,
         };
         is_awaited && clock::now() < self.deadline && self.service.probe.has("run").unwrap_or(false)
     }

@@ -86,7 +86,16 @@ pub fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd>
 ///
 /// Unlike O_NONBLOCK this changes nothing for the other holders of the same open file.
 pub fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut wanted = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    is_ready(fd, libc::POLLIN)
+}
+
+/// Whether a write of up to 4096 bytes (PIPE_BUF) to `fd` would return at once, be it with an error.
+pub fn has_room(fd: BorrowedFd<'_>) -> bool {
+    is_ready(fd, libc::POLLOUT).unwrap_or(true)
+}
+
+fn is_ready(fd: BorrowedFd<'_>, event: libc::c_short) -> io::Result<bool> {
+    let mut wanted = libc::pollfd { fd: fd.as_raw_fd(), events: event, revents: 0 };
     loop {
         // SAFETY: poll reads and writes the one entry it is given.
         match unsafe { libc::poll(&raw mut wanted, 1, 0) } {

@@ -1,7 +1,7 @@
 //! Users to test with: made for one test where it runs as root, else whoever runs it.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -163,13 +163,13 @@ impl Drop for Account {
                 let _ = process::reap(pid);
             }
         }
+        // A killed ssh-agent leaves its directory in /tmp.
+        let in_tmp = fs::read_dir("/tmp").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+        let is_theirs = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.uid() == self.uid);
         let runtime = PathBuf::from(format!("/run/user/{}", self.uid));
-        match fs::symlink_metadata(&runtime) {
-            Ok(found) if found.is_dir() => drop(fs::remove_dir_all(&runtime)),
-            Ok(_) => drop(fs::remove_file(&runtime)),
-            Err(_) => {}
+        for path in in_tmp.filter(is_theirs).chain([runtime, self.home.clone()]) {
+            let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
         }
-        let _ = fs::remove_dir_all(&self.home); // where it is not in a tree
         let _machine = Machine::lock();
         must("userdel", &[&self.name]); // and the group of the same name
         for end in ["a", "b", "c"] {

@@ -1,8 +1,8 @@
 //! What Void's handbook tells people to do for services of a user, typed in as it stands there.
 
 use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Stdio;
 
 use homerun::model::status::State;
@@ -39,11 +39,7 @@ fn start(land: &Land) -> Running<'_> {
     let directory =
         land.tree.service(&name).file("run", &RUN.replace("<username>", &land.user.name)).mode("run", 0o755);
     let directory = directory.made();
-    // Where ssh-agent puts its sockets, so that they go with the tree.
-    let sockets = land.tree.directory("tmp");
-    fs::set_permissions(&sockets, Permissions::from_mode(0o1777)).unwrap();
-    let mut runsv = land.tree.command("runsv");
-    let child = runsv.arg(&name).env("TMPDIR", sockets).stderr(Stdio::piped()).spawn().unwrap();
+    let child = land.tree.command("runsv").arg(&name).stderr(Stdio::piped()).spawn().unwrap();
     land.tree.supervised(child, directory)
 }
 

@@ -32,7 +32,7 @@ fn without_numbers(text: &str) -> String {
 }
 
 /// What is said to the services `deaf`, `foo` and `low` one after the other, and how many of them it starts.
-const WORDS: [(&[&str], usize); 43] = [
+const WORDS: [(&[&str], usize); 39] = [
     (&["status", "foo", "low", "deaf"], 0),
     (&["check", "foo"], 0),
     (&["up", "foo"], 0),
@@ -43,14 +43,10 @@ const WORDS: [(&[&str], usize); 43] = [
     (&["-v", "cont", "foo"], 0),
     (&["hup", "foo"], 0),
     (&["-v", "hup", "foo"], 0),
-    (&["-v", "alarm", "foo"], 0),
-    (&["-v", "interrupt", "foo"], 0),
-    (&["-v", "quit", "foo"], 0),
+    (&["interrupt", "foo"], 0),
     (&["-v", "1", "foo"], 0),
-    (&["-v", "2", "foo"], 0),
     (&["reload", "foo"], 0),
     (&["-v", "term", "foo"], 1),
-    (&["restart", "foo"], 1),
     (&["-w", "9", "restart", "foo"], 1),
     (&["try-restart", "foo"], 1),
     (&["force-restart", "foo"], 1),
@@ -85,23 +81,34 @@ fn talk(runsv: &Path, sv: &Path) -> Vec<String> {
         let mut command = tree.command(sv);
         Outcome::of(command.env("SVDIR", tree.path("")).args(args))
     };
-    let deaf = tree.service("deaf").run(&format!("{DEAF}; say up; {LISTEN}"));
+    let deaf = tree.service("deaf").run(&format!("{DEAF}; say deaf $$; {LISTEN}"));
     let foo = tree
         .service("foo")
-        .run(&format!("{DEAF}; trap 'exit 0' TERM; say up; {LISTEN}"))
+        .run(&format!("{DEAF}; trap 'exit 0' TERM; say foo $$; {LISTEN}"))
         .script("check", "exit 0")
         .log("exec cat >/dev/null");
-    let low = tree.service("low").run("say up; exec sleep 1000").file("down", "");
+    let low = tree.service("low").run("say low $$; exec sleep 1000").file("down", "");
     let [deaf, foo, low] = [deaf, foo, low].map(|service| service.start_by(tree.command(runsv)));
-    deaf.wait(|status| status.state == State::Run);
-    foo.wait(|status| status.state == State::Run);
+    // A service may speak before its supervisor has written that it runs.
+    let hear_start = || {
+        let line = tree.heard();
+        let (name, pid) = line.split_once(' ').unwrap();
+        let service = match name {
+            "deaf" => &deaf,
+            "foo" => &foo,
+            _ => &low,
+        };
+        let pid: i32 = pid.parse().unwrap();
+        service.wait(|status| status.pid == pid);
+    };
+    hear_start();
+    hear_start();
     foo.wait_log(|status| status.state == State::Run);
     low.wait(is_down);
-    assert_eq!([tree.heard(), tree.heard()], ["up", "up"]);
     let mut answers = Vec::new();
     for (args, starts) in WORDS {
         let answer = sv(args);
-        (0..starts).for_each(|_| assert_eq!(tree.heard(), "up"));
+        (0..starts).for_each(|_| hear_start());
         let text = without_numbers(&format!("{}{}", answer.stdout, answer.stderr));
         let mut lines: Vec<_> = text.lines().collect();
         lines.sort_unstable(); // of several services whichever is ready first comes first

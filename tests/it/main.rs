@@ -1,6 +1,6 @@
 //! Black-box tests: the real programs, each in a directory and an environment of its own.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::disallowed_names, clippy::unwrap_used, missing_docs)]
 
 mod account;
 mod chpst;

@@ -581,9 +581,8 @@ fn the_name_is_that_of_a_copy_or_a_link_under_c_runits_runsv() {
 fn down_stops_all_in_order(runsv: &Path) {
     let Some(land) = Land::made() else { return };
     for name in ["a", "b"] {
-        let run = format!(
-            "trap 'kill $!; say {name} ends; exit' TERM; say {name} up; while :; do sleep 1000 & wait $!; done"
-        );
+        let trap = format!("trap 'kill $!; say {name} ends; exit' TERM");
+        let run = format!("sleep 1000 & {trap}; say {name} up; wait");
         land.script(&format!("service/{name}/run"), &run);
         land.script(&format!("service/{name}/log/run"), &format!("trap '' TERM; cat >/dev/null; say {name} log ends"));
     }

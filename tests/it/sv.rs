@@ -549,7 +549,7 @@ fn several_services_are_waited_for_together() {
     let down = ["a", "b", "c"].map(|name| format!("ok: down: {name}: Ns, normally up"));
     assert_eq!(lines, [failed, &down[0], &down[1], &down[2]]);
     assert_eq!((outcome.stderr.as_str(), outcome.code), ("", Some(1)));
-    for service in &services {
+    for service in services {
         service.wait(|status| status.state == State::Down);
     }
 }
