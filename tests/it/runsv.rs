@@ -9,6 +9,7 @@ use homerun::model::status::{State, Status, Want};
 use homerun::sys::process;
 use homerun::sys::signal::Signal;
 
+use crate::account::Land;
 use crate::support::*;
 
 /// Goes on for ever, and runs traps at once.
@@ -192,15 +193,18 @@ fn while_finish_runs_the_records_say_so_and_the_time_is_that_of_the_start() {
 
 #[test]
 fn a_finish_that_cannot_be_read_is_no_finish() {
-    if is_root() {
-        return skip("needs an ordinary user");
-    }
-    let tree = Tree::new();
-    let foo = tree.service("foo").run("exit 1").finish("say finish").mode("finish", 0o111).file("down", "").start();
+    let land = Land::anybody(); // root can read it all the same
+    let foo = land.tree.service("foo").run("say up").finish("say finish").mode("finish", 0o111).file("down", "");
+    land.user.give(&land.tree.path("foo"));
+    land.user.give(&land.tree.path("foo/finish"));
+    let foo = foo.start_by(land.as_user("runsv"));
+    foo.wait(is_down);
     foo.control(b"o");
-    foo.wait(|status| is_down(status) && status.want == Want::Down);
-    assert_eq!(foo.exit(), (std::process::ExitStatus::from_raw(0), String::new()));
-    assert_eq!(tree.heard_already(), None);
+    assert_eq!(land.tree.heard(), "up");
+    foo.control(b"x");
+    let (status, _) = foo.ended();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(land.tree.heard_already(), None);
 }
 
 #[test]
@@ -492,6 +496,7 @@ fn every_signal_arrives() {
     foo.wait(|status| status.want == Want::Up && status.got_term && status.pid == pid);
     foo.control(b"k");
     assert_eq!((tree.heard().as_str(), tree.heard().as_str()), ("finish -1 9", "up"));
+    foo.wait(is_running);
     assert_eq!(foo.record("stat"), "run\n");
     foo.control(b"o");
     foo.wait(|status| status.want == Want::Down && !status.got_term);
