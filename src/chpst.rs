@@ -98,7 +98,7 @@ pub fn command() -> Command {
         .after_help("See chpst(8).")
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .args(user.map(|arg| arg.help_heading("User")))
+        .args(user.map(|arg| arg.help_heading("Process")))
         .args(place.map(|arg| arg.help_heading("Place and environment")))
         .args(process.map(|arg| arg.help_heading("Process")))
         .args(limits.map(|arg| arg.help_heading("Soft limits")))

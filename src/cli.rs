@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::msg;
 
@@ -29,6 +29,21 @@ pub struct Given {
     pub options: ArgMatches,
     /// The rest, byte for byte.
     pub operands: Vec<OsString>,
+}
+
+/// A command line with `--version` and `--help`, which ends with the name of the manual page.
+///
+/// Both have no letter: letters are the original's.
+pub fn command(name: &'static str, arguments: &'static str) -> Command {
+    let last = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help).display_order(usize::MAX);
+    Command::new(name)
+        .version(env!("CARGO_PKG_VERSION"))
+        .override_usage(format!("{name} {arguments}"))
+        .after_help(format!("See {name}(8)."))
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(last("version", "Print the version").action(ArgAction::Version))
+        .arg(last("help", "Print this help").action(ArgAction::Help))
 }
 
 impl Usage {
@@ -172,7 +187,6 @@ fn takes_value(arg: &clap::Arg) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::{Arg, ArgAction};
 
     fn command() -> Command {
         Command::new("sv")

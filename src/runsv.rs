@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Arg, Command};
 
-use crate::cli::Usage;
+use crate::cli::{self, Usage};
 use crate::model::control::{Control, Sig};
 use crate::model::pair::{Joint, Pair, Who, control_event};
 use crate::model::service::{Action, Death, Event, Hooked};
@@ -35,18 +35,18 @@ pub const EXIT_FATAL: u8 = 111;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
+const ARGUMENTS: &str = "dir";
+
 /// What runsv takes.
 pub fn command() -> Command {
-    Command::new("runsv")
+    cli::command("runsv", ARGUMENTS)
         .about("Supervise one service and its log service.")
-        .version(env!("CARGO_PKG_VERSION"))
         .arg(Arg::new("dir").required(true).help("The service directory, with an executable ./run in it"))
-        .after_help("See runsv(8).")
 }
 
 /// How runsv, called as `program`, is used.
 pub fn usage(program: OsString) -> Usage {
-    Usage::new(program, "dir", EXIT_USAGE)
+    Usage::new(program, ARGUMENTS, EXIT_USAGE)
 }
 
 /// Supervises the service in `directory` until it is told to exit.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{Arg, ArgAction, Command};
 use nix::errno::Errno;
 
-use crate::cli::Usage;
+use crate::cli::{self, Usage};
 use crate::model::respawn::{self, Respawn};
 use crate::model::{seconds, settle};
 use crate::msg::{Failure, Speaker};
@@ -49,13 +49,11 @@ const POLL: Duration = Duration::from_secs(5);
 
 /// What runsvdir takes.
 pub fn command() -> Command {
-    Command::new("runsvdir")
+    cli::command("runsvdir", "[-P] dir [log]")
         .about("Start and watch a runsv for each service in a directory.")
-        .version(env!("CARGO_PKG_VERSION"))
         .arg(Arg::new("sessions").short('P').action(ArgAction::SetTrue).help("Give each runsv a session of its own"))
         .arg(Arg::new("dir").required(true).help("The services directory"))
         .arg(Arg::new("log").help("Room for the last error messages, as ps(1) shows them: seven bytes or more"))
-        .after_help("See runsvdir(8).")
 }
 
 /// How runsvdir, called as `program`, is used.

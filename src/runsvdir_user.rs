@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, Command};
 
 use crate::chpst::envdir;
-use crate::cli::Usage;
+use crate::cli::{self, Usage};
 use crate::model::envdir::Setting;
 use crate::model::login::{self, Fault, Found, Login};
 use crate::model::{lookup, number};
@@ -61,24 +61,24 @@ const UMASK: u32 = 0o022;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+const ARGUMENTS: &str = "[options] [user [services-directory]]";
+
 /// What runsvdir-user takes.
 pub fn command() -> Command {
     let option = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
-    Command::new("runsvdir-user")
+    cli::command("runsvdir-user", ARGUMENTS)
         .about("Run the services of a user, as that user.")
-        .version(env!("CARGO_PKG_VERSION"))
         .arg(option("path", "path").value_parser(clap::value_parser!(OsString)).help("PATH of the services"))
         .arg(
             option("env", "dir")
                 .value_parser(clap::value_parser!(OsString))
-                .help("Add the variables of this directory, which must be root's, as chpst -e reads it"),
+                .help("Add the variables of this directory of root's, as chpst -e does"),
         )
         .arg(option("umask", "mode").help("File creation mask (default 022)"))
         .arg(option("deadline", "duration").help("Kill what a stop has not ended after so long (default 30s)"))
         .arg(Arg::new("allow-root").long("allow-root").action(ArgAction::SetTrue).help("Accept a user with uid 0"))
         .arg(Arg::new("user").help("Default: NAME, where the service directory is called runsvdir-NAME"))
         .arg(Arg::new("services-directory").help("Default: ~/service"))
-        .after_help("See runsvdir-user(8).")
 }
 
 /// What was asked for.
@@ -112,7 +112,7 @@ impl From<Failure> for Refusal {
 
 /// Does what the arguments say; returns only on failure.
 pub fn run(program: OsString, args: Vec<OsString>) -> ExitCode {
-    let usage = Usage::new(program, "[options] [user [services-directory]]", EXIT_USAGE);
+    let usage = Usage::new(program, ARGUMENTS, EXIT_USAGE);
     let nobody = Speaker::new("runsvdir-user");
     let given = match usage.parse(command(), args) {
         Ok(given) => given,

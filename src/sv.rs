@@ -41,12 +41,12 @@ const USER_SERVICES: &str = "service";
 /// Where root's services may be: the first that exists counts.
 const ROOT_SERVICES: [&str; 4] = ["/var/service", "/etc/service", "/run/runit/service", "/service"];
 
+const ARGUMENTS: &str = "[-v] [-w sec] command service ...";
+
 /// What sv takes.
 pub fn command() -> Command {
-    Command::new("sv")
+    cli::command("sv", ARGUMENTS)
         .about("Control services, and say how they are.")
-        .version(env!("CARGO_PKG_VERSION"))
-        .disable_version_flag(true)
         .arg(
             Arg::new("wait")
                 .short('w')
@@ -57,14 +57,12 @@ pub fn command() -> Command {
         )
         .arg(Arg::new("report").short('v').action(ArgAction::SetTrue).help("Wait and report also for simple commands"))
         .arg(Arg::new("id").short('V').action(ArgAction::SetTrue).help("Print the version, and how sv is used"))
-        .arg(Arg::new("version").long("version").action(ArgAction::Version).help("Print the version"))
         .arg(Arg::new("command").help(
             "status, up, down, once, exit, term, kill, hup, int, quit, alarm, 1, 2, pause, cont;\n\
              start, stop, restart, shutdown, reload, try-restart, check wait and report;\n\
              force-stop, force-restart, force-reload, force-shutdown kill what takes too long",
         ))
         .arg(Arg::new("service").num_args(1..).help("A name in the services directory, or a path with / or . first"))
-        .after_help("See sv(8).")
 }
 
 /// How sv was called and what it goes by.
@@ -93,7 +91,7 @@ pub fn run(program: &OsStr, args: Vec<OsString>) -> ExitCode {
     let usage = if init_script.is_some() {
         Usage::new(name, "[-w sec] command", EXIT_INIT_USAGE)
     } else {
-        Usage::new(name, "[-v] [-w sec] command service ...", EXIT_USAGE)
+        Usage::new(name, ARGUMENTS, EXIT_USAGE)
     };
     let given = match usage.parse(command(), args) {
         Ok(given) => given,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::cli::Usage;
+use crate::cli::{self, Usage};
 use crate::model::line::Replace;
 use crate::model::logconfig::number;
 use crate::model::stamp::Form;
@@ -40,13 +40,8 @@ pub fn command() -> Command {
     let takes = |letter: char, id: &'static str, value: &'static str| {
         Arg::new(id).short(letter).value_name(value).value_parser(ValueParser::os_string()).allow_hyphen_values(true)
     };
-    Command::new("svlogd")
-        .version(env!("CARGO_PKG_VERSION"))
+    cli::command("svlogd", ARGUMENTS)
         .about("Writes what it reads on standard input into automatically rotated logs.")
-        .override_usage(format!("svlogd {ARGUMENTS}"))
-        .after_help("See svlogd(8).")
-        .disable_help_flag(true)
-        .disable_version_flag(true)
         .arg(
             Arg::new("stamp")
                 .short('t')
@@ -59,8 +54,6 @@ pub fn command() -> Command {
         .arg(takes('l', "line", "len").help("Match the first len bytes of a line [default: 1000]"))
         .arg(takes('b', "buffer", "buflen").help("Read at least buflen bytes at a time; more than len"))
         .arg(Arg::new("identify").short('V').action(ArgAction::SetTrue).help("Print the version and fail"))
-        .arg(Arg::new("version").long("version").action(ArgAction::Version).help("Print the version"))
-        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print this help"))
 }
 
 /// Reads the command line: what it asks for, and the log directories.

@@ -6,6 +6,8 @@ mod account;
 mod chpst;
 mod handbook;
 mod interop;
+mod layers;
+mod manual;
 mod quickstart;
 mod recipes;
 mod runsv;
