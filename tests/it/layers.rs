@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: [(&str, &[&str]); 11] = [
     ("model", &[]),
     ("sys", &[]),
-    ("msg", &[]),
+    ("msg", &["sys"]),
     ("cli", &["msg"]),
     ("supervise", &["model", "msg", "sys"]),
     ("chpst", &["cli", "model", "msg", "sys"]),
