@@ -26,9 +26,9 @@ use crate::sys::process::{self, Argv, Image};
 use crate::sys::user::{self, Account};
 use crate::sys::{fd, file, limit, proc};
 
-/// Wrong arguments, or no name to take the user from. These codes, 100 to 110, are refusals: starting again does not
+/// Wrong arguments, or no name to take the user from. These codes, 101 to 110, are refusals: starting again does not
 /// help. `etc/sv/runsvdir-user/finish` tells them by this range.
-pub const EXIT_USAGE: u8 = 100;
+pub const EXIT_USAGE: u8 = 110;
 /// The account database knows no such user.
 pub const EXIT_UNKNOWN_USER: u8 = 101;
 /// The user is root, and `--allow-root` was not given.
@@ -45,6 +45,8 @@ pub const EXIT_SERVICES_MODE: u8 = 106;
 pub const EXIT_RUNTIME: u8 = 107;
 /// The environment directory is not root's, or cannot be read.
 pub const EXIT_ENV: u8 = 108;
+/// There is no runsvdir to become.
+pub const EXIT_NO_RUNSVDIR: u8 = 109;
 /// A system call failed; starting again may help.
 pub const EXIT_FAILED: u8 = 111;
 
@@ -172,6 +174,7 @@ impl Wishes {
     fn become_runsvdir(&self, speaker: &Speaker) -> Result<std::convert::Infallible, Refusal> {
         let account = self.account(speaker)?;
         let is_root = user::effective_uid() == 0;
+        limit::set_umask(UMASK); // for what root makes
         let trusted = [0, if is_root { 0 } else { account.uid }];
         let additions = self.additions(&trusted)?;
         // Root gets its user a runtime directory; who stays who he is may bring his own.
@@ -213,7 +216,7 @@ impl Wishes {
         let files: Vec<OsString> = beside_us.into_iter().chain(elsewhere).collect();
         let argv = Argv::new([OsStr::new("runsvdir"), OsStr::new("-P"), services.as_os_str()]).tried("prepare", "")?;
         let image = Image::new(&files, argv, &environment).tried("prepare", "runsvdir")?;
-        Err(Failure::new("start", "runsvdir", image.exec()).into())
+        Err(Refusal::new(Failure::new("start", "runsvdir", image.exec()).text(), EXIT_NO_RUNSVDIR))
     }
 
     /// The user, as the account database knows it; waits while that does not answer.
@@ -233,9 +236,14 @@ impl Wishes {
     fn additions(&self, owners: &[u32]) -> Result<Vec<Setting>, Refusal> {
         let Some(directory) = &self.env else { return Ok(Vec::new()) };
         let refused = |failure: Failure| Refusal::new(failure.text(), EXIT_ENV);
-        let found = fs::metadata(directory).tried("read environment directory", directory).map_err(refused)?;
-        if let Err(fault) = login::judge_env(facts(&found), owners) {
-            return Err(Refusal::new(describe(fault, "environment directory", directory, "root"), EXIT_ENV));
+        // Every step of the way: who owns one of them says where the rest of it leads.
+        let path = std::path::absolute(directory).tried("read environment directory", directory).map_err(refused)?;
+        for step in path.ancestors() {
+            let found = fs::symlink_metadata(step).tried("read environment directory", step).map_err(refused)?;
+            let judge = if step == path { login::judge_env } else { login::judge_way };
+            if let Err(fault) = judge(facts(&found), owners) {
+                return Err(Refusal::new(describe(fault, "environment directory", step, "root"), EXIT_ENV));
+            }
         }
         envdir::read(directory, |_| Ok(())).map_err(refused)
     }
@@ -251,7 +259,8 @@ impl Wishes {
             }
             result => result.tried("stat services directory", &services),
         });
-        match login::judge_services(facts(&found), account.uid, account.gid) {
+        let own_group = user::group(OsStr::new(&account.name)).ok().flatten().filter(|gid| *gid == account.gid);
+        match login::judge_services(facts(&found), account.uid, own_group) {
             Ok(()) => Ok(services),
             Err(fault) => {
                 let exit = if matches!(fault, Fault::Writable(_)) { EXIT_SERVICES_MODE } else { EXIT_SERVICES_OWNER };

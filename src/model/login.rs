@@ -111,10 +111,11 @@ pub fn judge_runtime(found: Found, uid: u32) -> Result<(), Fault> {
     if found.mode & 0o777 == 0o700 { Ok(()) } else { Err(Fault::Exposed(found.mode & 0o7777)) }
 }
 
-/// Whether `found` can be the services directory of user `uid`: his, and written by nobody else. His own primary
-/// group may write, as where everybody has a group of their own and umask 002.
-pub fn judge_services(found: Found, uid: u32, gid: u32) -> Result<(), Fault> {
-    let writers = if found.group == gid { 0o002 } else { 0o022 };
+/// Whether `found` can be the services directory of user `uid`: his, and written by nobody else.
+///
+/// Where everybody has a primary group of their own name, umask 002 is usual: that `own_group` may write.
+pub fn judge_services(found: Found, uid: u32, own_group: Option<u32>) -> Result<(), Fault> {
+    let writers = if Some(found.group) == own_group { 0o002 } else { 0o022 };
     judge(found, &[uid])?;
     if found.mode & writers == 0 { Ok(()) } else { Err(Fault::Writable(found.mode & 0o7777)) }
 }
@@ -123,6 +124,13 @@ pub fn judge_services(found: Found, uid: u32, gid: u32) -> Result<(), Fault> {
 pub fn judge_env(found: Found, owners: &[u32]) -> Result<(), Fault> {
     judge(found, owners)?;
     if found.mode & 0o022 == 0 { Ok(()) } else { Err(Fault::Writable(found.mode & 0o7777)) }
+}
+
+/// Whether `found` can be a step on the way there: nobody but `owners` can lead the way elsewhere. Others may write
+/// into a directory where only an entry's owner can take it away.
+pub fn judge_way(found: Found, owners: &[u32]) -> Result<(), Fault> {
+    let is_sticky = found.mode & 0o1000 != 0;
+    judge_env(Found { mode: if is_sticky { 0 } else { found.mode }, ..found }, owners)
 }
 
 fn judge(found: Found, owners: &[u32]) -> Result<(), Fault> {
@@ -212,11 +220,22 @@ mod tests {
     #[test]
     fn a_services_directory_is_written_by_its_user_only() {
         let good = Found { is_directory: true, is_link: false, owner: 5, group: 7, mode: 0o755 };
-        assert_eq!(judge_services(good, 5, 7), Ok(()));
-        assert_eq!(judge_services(Found { mode: 0o775, ..good }, 5, 7), Ok(()), "a group of his own");
-        assert_eq!(judge_services(Found { mode: 0o775, ..good }, 5, 8), Err(Fault::Writable(0o775)));
-        assert_eq!(judge_services(Found { mode: 0o777, ..good }, 5, 7), Err(Fault::Writable(0o777)));
-        assert_eq!(judge_services(good, 0, 7), Err(Fault::Owner(5)));
+        assert_eq!(judge_services(good, 5, None), Ok(()));
+        assert_eq!(judge_services(Found { mode: 0o775, ..good }, 5, Some(7)), Ok(()), "a group of his own");
+        assert_eq!(judge_services(Found { mode: 0o775, ..good }, 5, None), Err(Fault::Writable(0o775)));
+        assert_eq!(judge_services(Found { mode: 0o775, ..good }, 5, Some(8)), Err(Fault::Writable(0o775)));
+        assert_eq!(judge_services(Found { mode: 0o777, ..good }, 5, Some(7)), Err(Fault::Writable(0o777)));
+        assert_eq!(judge_services(good, 0, None), Err(Fault::Owner(5)));
+    }
+
+    #[test]
+    fn nobody_else_can_lead_the_way_to_the_additions_elsewhere() {
+        let good = Found { is_directory: true, is_link: false, owner: 0, group: 0, mode: 0o755 };
+        assert_eq!(judge_way(good, &[0]), Ok(()));
+        assert_eq!(judge_way(Found { mode: 0o1777, ..good }, &[0]), Ok(()), "/tmp");
+        assert_eq!(judge_way(Found { mode: 0o777, ..good }, &[0]), Err(Fault::Writable(0o777)));
+        assert_eq!(judge_way(Found { owner: 5, ..good }, &[0]), Err(Fault::Owner(5)));
+        assert_eq!(judge_way(Found { is_link: true, ..good }, &[0]), Err(Fault::Link));
     }
 
     #[test]

@@ -282,9 +282,12 @@ impl Service {
     /// `k` does not wait for a hook: it ends it, and what waits behind it, which was meant for a process that is to
     /// end now. It also ends a `finish`.
     fn kill(&mut self, actions: &mut Actions) {
-        if self.hook.is_some() {
+        if let Some(hook) = self.hook {
             self.kill_hook_if(|_| true, actions);
             self.forget_pending();
+            if hook.deed == Deed::Signal(Control::Kill) {
+                return; // what this hook stood in for happens now
+            }
         }
         match self.state {
             State::Run { .. } | State::Starting { .. } => self.later(Deed::Signal(Control::Kill)),

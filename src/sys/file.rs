@@ -1,7 +1,10 @@
 //! Files: the open styles of the original, locks, FIFOs, identities.
+#![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -116,14 +119,35 @@ pub fn can_execute(path: &Path) -> io::Result<()> {
 
 /// Makes the directory `name` in `parent`, with `mode` and for an owner; `false` if something is there already, which
 /// is neither looked at nor changed.
+///
+/// It appears whole: nothing half made is left, whenever this process ends. Only root may write into `parent`.
 pub fn make_directory_for(parent: &File, name: &str, mode: u32, uid: u32, gid: u32) -> io::Result<bool> {
-    match nix::sys::stat::mkdirat(parent, name, Mode::from_bits_truncate(mode)) {
-        Err(nix::errno::Errno::EEXIST) => return Ok(false),
-        result => result?,
-    }
+    let new = format!(".{name}.{}", std::process::id());
+    nix::sys::stat::mkdirat(parent, new.as_str(), Mode::from_bits_truncate(mode))?;
     let (uid, gid) = (nix::unistd::Uid::from_raw(uid), nix::unistd::Gid::from_raw(gid));
-    nix::unistd::fchownat(parent, name, Some(uid), Some(gid), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)?;
-    Ok(true)
+    let placed =
+        nix::unistd::fchownat(parent, new.as_str(), Some(uid), Some(gid), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
+            .map_err(io::Error::from)
+            .and_then(|()| rename_to_nothing(parent, &new, name));
+    if placed.is_err() {
+        let _ = nix::unistd::unlinkat(parent, new.as_str(), nix::unistd::UnlinkatFlags::RemoveDir);
+    }
+    match placed {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        result => result.map(|()| true),
+    }
+}
+
+/// Renames within `parent`, unless something has the new name.
+fn rename_to_nothing(parent: &File, old: &str, new: &str) -> io::Result<()> {
+    let invalid = |_| io::Error::from(io::ErrorKind::InvalidInput);
+    let (old, new) = (CString::new(old).map_err(invalid)?, CString::new(new).map_err(invalid)?);
+    let parent = parent.as_raw_fd();
+    // SAFETY: renameat2 reads two strings that end with a NUL, and takes numbers.
+    let result = unsafe {
+        libc::syscall(libc::SYS_renameat2, parent, old.as_ptr(), parent, new.as_ptr(), libc::RENAME_NOREPLACE)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Opens a directory that must be one itself, and no link.

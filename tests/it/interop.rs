@@ -82,20 +82,20 @@ fn talk(runsv: &Path, sv: &Path) -> Vec<String> {
         Outcome::of(command.env("SVDIR", tree.path("")).args(args))
     };
     let deaf = tree.service("deaf").run(&format!("{DEAF}; say deaf $$; {LISTEN}"));
-    let foo = tree
+    let tame = tree
         .service("foo")
         .run(&format!("{DEAF}; trap 'exit 0' TERM; say foo $$; {LISTEN}"))
         .script("check", "exit 0")
         .log("exec cat >/dev/null");
     let low = tree.service("low").run("say low $$; exec sleep 1000").file("down", "");
-    let [deaf, foo, low] = [deaf, foo, low].map(|service| service.start_by(tree.command(runsv)));
+    let [deaf, tame, low] = [deaf, tame, low].map(|service| service.start_by(tree.command(runsv)));
     // A service may speak before its supervisor has written that it runs.
     let hear_start = || {
         let line = tree.heard();
         let (name, pid) = line.split_once(' ').unwrap();
         let service = match name {
             "deaf" => &deaf,
-            "foo" => &foo,
+            "foo" => &tame,
             _ => &low,
         };
         let pid: i32 = pid.parse().unwrap();
@@ -103,7 +103,7 @@ fn talk(runsv: &Path, sv: &Path) -> Vec<String> {
     };
     hear_start();
     hear_start();
-    foo.wait_log(|status| status.state == State::Run);
+    tame.wait_log(|status| status.state == State::Run);
     low.wait(is_down);
     let mut answers = Vec::new();
     for (args, starts) in WORDS {
@@ -116,7 +116,7 @@ fn talk(runsv: &Path, sv: &Path) -> Vec<String> {
     }
     deaf.wait(is_down);
     deaf.control(b"x");
-    for running in [deaf, foo, low] {
+    for running in [deaf, tame, low] {
         assert_eq!(running.ended().0.code(), Some(0));
     }
     for word in ["status", "start", "stop", "exit", "shutdown", "check"] {
@@ -199,41 +199,41 @@ fn a_log_directory_that_the_original_supervises_is_refused() {
 fn records(runsv: &Path) -> Vec<String> {
     let tree = Tree::new();
     let service = tree.service("foo").run(&format!("{DEAF}; say up; {LISTEN}")).log("exec cat >/dev/null");
-    let foo = service.start_by(tree.command(runsv));
+    let deaf = service.start_by(tree.command(runsv));
     assert_eq!(tree.heard(), "up");
     let mut found = Vec::new();
     let mut record = |status: Status| {
-        let bytes = fs::read(foo.directory.join("supervise/status")).unwrap();
-        let pid = if foo.record("pid").is_empty() { 0 } else { foo.record("pid").trim_end().parse().unwrap() };
+        let bytes = fs::read(deaf.directory.join("supervise/status")).unwrap();
+        let pid = if deaf.record("pid").is_empty() { 0 } else { deaf.record("pid").trim_end().parse().unwrap() };
         assert_eq!(status.pid, pid);
-        found.push(format!("{}{:?} {}", foo.record("stat"), &bytes[16..], pid != 0));
+        found.push(format!("{}{:?} {}", deaf.record("stat"), &bytes[16..], pid != 0));
     };
-    record(foo.wait(|status| status.state == State::Run));
-    foo.control(b"p");
-    record(foo.wait(|status| status.paused));
-    foo.control(b"c");
-    record(foo.wait(|status| !status.paused));
-    foo.control(b"o");
-    record(foo.wait(|status| status.want == Want::Down));
-    foo.control(b"t");
-    record(foo.wait(|status| status.got_term));
-    foo.control(b"u");
-    record(foo.wait(|status| status.want == Want::Up));
-    foo.control(b"pd");
-    record(foo.wait(|status| status.paused && status.want == Want::Down));
-    foo.control(b"k");
-    record(foo.wait(is_down));
-    foo.control(b"c");
-    record(foo.wait(|status| !status.paused));
-    foo.control(b"o");
+    record(deaf.wait(|status| status.state == State::Run));
+    deaf.control(b"p");
+    record(deaf.wait(|status| status.paused));
+    deaf.control(b"c");
+    record(deaf.wait(|status| !status.paused));
+    deaf.control(b"o");
+    record(deaf.wait(|status| status.want == Want::Down));
+    deaf.control(b"t");
+    record(deaf.wait(|status| status.got_term));
+    deaf.control(b"u");
+    record(deaf.wait(|status| status.want == Want::Up));
+    deaf.control(b"pd");
+    record(deaf.wait(|status| status.paused && status.want == Want::Down));
+    deaf.control(b"k");
+    record(deaf.wait(is_down));
+    deaf.control(b"c");
+    record(deaf.wait(|status| !status.paused));
+    deaf.control(b"o");
     assert_eq!(tree.heard(), "up");
-    record(foo.wait(|status| status.state == State::Run && status.pid != 0));
-    foo.control(b"x");
-    foo.wait(|status| status.got_term);
-    found.push(foo.record("stat"));
-    foo.wait_log(|status| status.state == State::Run);
-    foo.control(b"k");
-    assert_eq!(foo.ended().0.code(), Some(0));
+    record(deaf.wait(|status| status.state == State::Run && status.pid != 0));
+    deaf.control(b"x");
+    deaf.wait(|status| status.got_term);
+    found.push(deaf.record("stat"));
+    deaf.wait_log(|status| status.state == State::Run);
+    deaf.control(b"k");
+    assert_eq!(deaf.ended().0.code(), Some(0));
     for name in ["foo/supervise", "foo/log/supervise"] {
         found.extend(listing(&tree.path(name)));
         found.extend(["stat", "pid"].map(|file| fs::read_to_string(tree.path(name).join(file)).unwrap()));
@@ -311,7 +311,7 @@ fn bursts_end_as_they_do_with_the_original() {
         foo.wait(|status| is_down(status) && status.want == Want::Down);
         (foo.record("stat"), foo.record("pid"))
     };
-    for burst in ["ddd", "uod", "od\n", "dpc", "pcd", "tod", "dk", "kd", "u1d"] {
+    for burst in ["ddd", "uod", "od\n", "dpc", "pcd", "dk", "kd", "u1d"] {
         let ours = end(programs().join("runsv"), burst);
         assert_eq!(ours, end(runit.join("runsv"), burst), "{burst}");
     }

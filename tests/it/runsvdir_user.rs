@@ -291,14 +291,14 @@ fn refusals_say_why_and_have_a_code_each() {
     let text = "runsvdir-user root: fatal: uid 0 is refused: --allow-root accepts it\n";
     assert_eq!(run(&["root"]), fails(text, 102));
     let text = "runsvdir-user: fatal: no user given, and the service directory is not called runsvdir-NAME\n";
-    assert_eq!(run(&[]), fails(text, 100));
-    assert_eq!(run(&["--umask", "8", name]), fails("runsvdir-user: fatal: invalid umask: 8\n", 100));
-    assert_eq!(run(&["--deadline", "soon", name]), fails("runsvdir-user: fatal: invalid deadline: soon\n", 100));
+    assert_eq!(run(&[]), fails(text, 110));
+    assert_eq!(run(&["--umask", "8", name]), fails("runsvdir-user: fatal: invalid umask: 8\n", 110));
+    assert_eq!(run(&["--deadline", "soon", name]), fails("runsvdir-user: fatal: invalid deadline: soon\n", 110));
     let program = land.tree.path("bin/runsvdir-user");
     let usage = format!("usage: {} [options] [user [services-directory]]\n\n", program.display());
-    assert_eq!(run(&[name, "service", "more"]), fails(&usage, 100));
+    assert_eq!(run(&[name, "service", "more"]), fails(&usage, 110));
     let text = format!("runsvdir-user: illegal option -- no-such\n{usage}");
-    assert_eq!(run(&["--no-such", name]), fails(&text, 100));
+    assert_eq!(run(&["--no-such", name]), fails(&text, 110));
     assert!(!Path::new(&format!("/run/user/{}", land.user.uid)).exists());
 }
 

@@ -3,6 +3,7 @@
 //! Scripts `say` a line, which the test hears; records are waited for by inotify; a death is waited for. Nothing waits
 //! for time: [`PATIENCE`] bounds every wait and costs only when a test fails.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -11,8 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use homerun::model::status::Status;
@@ -72,13 +72,16 @@ pub fn is_root() -> bool {
     homerun::sys::user::effective_uid() == 0
 }
 
-/// Says that a test is skipped, and why; counts. In CI nothing is skipped.
+/// Says that a test is skipped, and why; counts each test once. In CI nothing is skipped.
 pub fn skip(why: &str) {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    static SKIPPED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
     assert!(std::env::var_os("CI").is_none(), "{name} would be skipped in CI: {why}");
-    let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
-    let _ = io::stderr().write_all(format!("skipped: {name}: {why} ({count} skipped so far)\n").as_bytes());
+    let mut skipped = SKIPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    if skipped.insert(name.clone()) {
+        let line = format!("skipped: {name}: {why} ({} skipped so far)\n", skipped.len());
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
 }
 
 /// Whether `program` is installed; if not, the test is skipped.
