@@ -324,6 +324,7 @@ impl Supervisor {
                 }
                 None
             }
+            Action::Hook(_) if who == Who::Log => Some(Event::HookEnded(Hooked::Absent)),
             Action::Hook(control) => self.start_hook(control).map(Event::HookEnded),
             Action::KillHook => {
                 if let Some(hook) = &self.hook {

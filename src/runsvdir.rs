@@ -5,7 +5,7 @@ mod title;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -145,6 +145,8 @@ struct Tree {
     must_poll: bool,
     next_poll: Instant,
     stop_deadline: Option<Duration>,
+    /// The lock of the services directory, and which directory that is.
+    lock: Option<(Identity, File)>,
 }
 
 impl Tree {
@@ -196,6 +198,7 @@ impl Tree {
             must_poll: false,
             next_poll: now,
             stop_deadline,
+            lock: None,
         })
     }
 
@@ -341,6 +344,7 @@ impl Tree {
         // Watch first, then look: what comes in between is told.
         self.watch();
         let found = fs::metadata(&self.directory).map_err(|error| Failure::new("stat", &self.directory, error))?;
+        self.hold(Identity::of(&found))?;
         self.stamp = Some(Stamp::of(&found));
         let entries =
             fs::read_dir(&self.directory).map_err(|error| Failure::new("open directory", &self.directory, error))?;
@@ -365,6 +369,24 @@ impl Tree {
                     complaints.insert(Failure::new("stat", &name, error).text());
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Takes the lock of the services directory, so that two trees are not on one: the ordered stop of the second
+    /// would end the supervisors of the first. Without the ordered stop, a lock that cannot be had is no reason to
+    /// wait, as the original takes none.
+    fn hold(&mut self, directory: Identity) -> Result<(), Failure> {
+        if self.lock.as_ref().is_some_and(|(locked, _)| *locked == directory) {
+            return Ok(());
+        }
+        let Ok(file) = File::open(&self.directory) else { return Ok(()) };
+        match file::try_lock(&file) {
+            Ok(()) => self.lock = Some((directory, file)),
+            Err(error) if self.stop_deadline.is_some() && error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(Failure::said(&self.directory, "has a runsvdir already: waiting until that ends"));
+            }
+            Err(_) => {}
         }
         Ok(())
     }

@@ -216,7 +216,9 @@ impl Wishes {
         let files: Vec<OsString> = beside_us.into_iter().chain(elsewhere).collect();
         let argv = Argv::new([OsStr::new("runsvdir"), OsStr::new("-P"), services.as_os_str()]).tried("prepare", "")?;
         let image = Image::new(&files, argv, &environment).tried("prepare", "runsvdir")?;
-        Err(Refusal::new(Failure::new("start", "runsvdir", image.exec()).text(), EXIT_NO_RUNSVDIR))
+        let first = files.first().map_or(OsStr::new("runsvdir"), OsString::as_os_str);
+        let failure = Failure::with("start runsvdir as the user", first, image.exec());
+        Err(Refusal::new(failure.text(), EXIT_NO_RUNSVDIR))
     }
 
     /// The user, as the account database knows it; waits while that does not answer.

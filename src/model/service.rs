@@ -101,7 +101,8 @@ pub enum Action {
     StartFinish(Death),
     /// Send a signal to the process.
     Kill(Sig),
-    /// Run the hook `control/X` if there is one; answer with [`Event::HookEnded`].
+    /// Run the hook `control/X` if there is one; answer with [`Event::HookEnded`]. A log service has none: it must
+    /// be told so at once, as a step of its own.
     Hook(Control),
     /// Kill the hook that runs.
     KillHook,
@@ -504,11 +505,9 @@ impl Service {
             && self.hook.is_none()
             && not_before.is_none_or(|not_before| not_before <= now)
         {
+            // A step of its own, also for a log service: what is published before it must still say down.
             self.state = State::Starting { once };
-            match self.role {
-                Role::Main => self.run_hook(Deed::Start, now, actions),
-                Role::Log => self.start_now(now, actions),
-            }
+            self.run_hook(Deed::Start, now, actions);
         }
     }
 
@@ -640,7 +639,7 @@ mod tests {
                 Action::Hook(_) => {
                     assert!(!self.hook, "two hooks at a time");
                     self.hook = true;
-                    if !self.slow_hooks {
+                    if !self.slow_hooks || self.service.role == Role::Log {
                         return self.end_hook(Hooked::Absent);
                     }
                 }

@@ -1207,3 +1207,27 @@ fn a_standard_error_that_nobody_reads_does_not_stop_it() {
     assert_eq!(wait_for_end(&mut child).unwrap().code(), Some(0));
     drop(reading);
 }
+
+#[test]
+fn a_log_service_that_is_started_again_at_once_is_never_said_to_run_without_a_process() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(STAY).log("say log up; exec sleep 1000").start();
+    assert_eq!(heard_both(&tree), ["log up", "up"]);
+    // Old enough to be started again at once: its pauses are those of a service that lives long.
+    let mut previous = foo.wait_log(is_running);
+    for _ in 0..3 {
+        foo.control_log(b"t");
+        assert_eq!(tree.heard(), "log up");
+        let next = foo.wait_log(|status| {
+            assert!(status.state != State::Run || status.pid != 0, "{status:?}");
+            is_running(status) && status.pid != previous.pid
+        });
+        previous = next;
+    }
+}
+
+fn heard_both(tree: &Tree) -> [String; 2] {
+    let mut both = [tree.heard(), tree.heard()];
+    both.sort();
+    both
+}

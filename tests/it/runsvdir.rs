@@ -670,3 +670,23 @@ fn a_directory_is_not_supervised_before_it_has_a_run() {
     assert_eq!(tree.heard(), "up");
     pid_of(&tree, "services/foo/log");
 }
+
+#[test]
+fn a_second_tree_on_a_services_directory_waits_for_the_first_and_touches_nothing() {
+    let tree = Tree::new();
+    tree.service("services/foo").run("say up; exec sleep 1000").finish("say finish").made();
+    let mut first = keep_in_order(&tree, "30s");
+    assert_eq!(tree.heard(), "up");
+    let mut second = keep_in_order(&tree, "30s");
+    let said = "runsvdir services: warning: services has a runsvdir already: waiting until that ends";
+    assert_eq!(tree.heard(), said);
+    second.send(Signal::SIGTERM);
+    assert_eq!(second.ended().code(), Some(0));
+    assert_eq!(tree.heard_already(), None, "foo goes on");
+    let third = keep_in_order(&tree, "30s");
+    assert_eq!(tree.heard(), said);
+    first.send(Signal::SIGTERM);
+    assert_eq!(first.ended().code(), Some(0));
+    assert_eq!(heard_all(&tree, 2), ["finish", "up"], "the third has taken over");
+    assert_eq!(third.runsvs().len(), 1);
+}
