@@ -59,10 +59,19 @@ impl<'a> Stop<'a> {
         for (pid, _) in &runsvs {
             let _ = process::send(*pid, Signal::SIGTERM);
         }
-        let mut foreign: Vec<Probe> = others.into_iter().map(Probe::new).collect();
-        foreign.retain(|probe| probe.open_ok().is_ok() && probe.send(b"x").is_ok());
         let now = clock::now();
-        Stop { speaker, runsvs, foreign, stage: Stage::Asked(now + deadline), asked: Vec::new(), next_look: now }
+        let stage = Stage::Asked(now + deadline);
+        let mut stop = Stop { speaker, runsvs, foreign: Vec::new(), stage, asked: Vec::new(), next_look: now };
+        others.into_iter().for_each(|directory| stop.ask_foreign(directory));
+        stop
+    }
+
+    /// Asks a runsv that is no child of this process, if there is one.
+    fn ask_foreign(&mut self, directory: PathBuf) {
+        let probe = Probe::new(directory);
+        if probe.open_ok().is_ok() && probe.send(b"x").is_ok() {
+            self.foreign.push(probe);
+        }
     }
 
     /// Waits until no process of the tree is left; false when some could not be ended.
@@ -99,7 +108,11 @@ impl<'a> Stop<'a> {
         loop {
             match process::reap(-1) {
                 Ok(Some((pid, _))) => {
-                    self.runsvs.retain(|(runsv, _)| *runsv != pid);
+                    if let Some(at) = self.runsvs.iter().position(|(runsv, _)| *runsv == pid) {
+                        // It may have found another there, whose lock it could not have.
+                        let (_, directory) = self.runsvs.swap_remove(at);
+                        self.ask_foreign(directory);
+                    }
                     self.asked.retain(|asked| *asked != pid);
                 }
                 Ok(None) => return true,

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
@@ -1164,4 +1165,45 @@ fn a_name_need_not_be_text() {
     tree.wait_in(&supervise, || homerun::sys::file::open_write(supervise.join("ok")).ok());
     process::send(i32::try_from(child.id()).unwrap(), Signal::SIGTERM).unwrap();
     assert_eq!(wait_for_end(&mut child).unwrap().code(), Some(0));
+}
+
+#[test]
+fn records_that_could_not_be_written_are_written_once_they_can_be() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run("say up; exec sleep 1000").file("down", "").start();
+    let blocked = foo.directory.join("supervise/stat.new");
+    fs::create_dir(&blocked).unwrap();
+    foo.control(b"u");
+    assert_eq!(tree.heard(), "up");
+    let running =
+        tree.wait_in(&foo.directory.join("supervise"), || Some(foo.record("pid")).filter(|pid| !pid.is_empty()));
+    foo.control(b"d");
+    // What it has come to is what the records said before: they are written all the same, `pid` among them.
+    wait_until_gone(running.trim().parse().unwrap());
+    fs::remove_dir(&blocked).unwrap();
+    foo.wait(|status| is_down(status) && foo.record("pid").is_empty());
+    let (status, said) = foo.exit();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(said, "runsv foo: warning: unable to open supervise/stat.new: is a directory\n");
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_does_not_stop_it() {
+    let tree = Tree::new();
+    let (reading, writing) = homerun::sys::fd::pipe().unwrap();
+    let mut full = fs::File::from(writing.try_clone().unwrap());
+    homerun::sys::fd::set_nonblocking(full.as_fd(), true).unwrap();
+    while full.write(&[b'x'; 4096]).is_ok() {}
+    homerun::sys::fd::set_nonblocking(full.as_fd(), false).unwrap();
+    let service = tree.service("foo").run("trap 'say ends; exit' TERM; say up; while :; do sleep 1000 & wait; done");
+    let mut command = tree.command("runsv");
+    command.arg("foo").stderr(writing);
+    let directory = service.made();
+    fs::create_dir_all(directory.join("supervise/stat.new")).unwrap(); // worth a warning
+    let mut child = command.spawn().unwrap();
+    assert_eq!(tree.heard(), "up");
+    process::send(i32::try_from(child.id()).unwrap(), Signal::SIGTERM).unwrap();
+    assert_eq!(tree.heard(), "ends");
+    assert_eq!(wait_for_end(&mut child).unwrap().code(), Some(0));
+    drop(reading);
 }

@@ -636,3 +636,37 @@ fn either_runsvdir_works_with_either_runsv() {
         wait_until_gone(runsv_pid);
     }
 }
+
+#[test]
+fn an_ordered_stop_also_ends_supervisors_of_a_runsvdir_that_was_killed() {
+    let tree = Tree::new();
+    tree.service("services/foo")
+        .run("trap 'say foo ends; exit' TERM; say up; while :; do sleep 1000 & wait; done")
+        .made();
+    let mut killed = keep_in_order(&tree, "30s");
+    assert_eq!(tree.heard(), "up");
+    killed.send(Signal::SIGKILL);
+    killed.ended();
+    let mut next = keep_in_order(&tree, "30s");
+    assert_eq!(tree.heard(), "runsv foo: fatal: unable to lock supervise/lock: temporary failure");
+    next.send(Signal::SIGTERM);
+    assert_eq!(next.ended().code(), Some(0));
+    assert_eq!(std::iter::from_fn(|| tree.heard_already()).last().as_deref(), Some("foo ends"));
+    // What foo left when its runsvdir was killed became this test's: all but that has gone.
+    let left = tree.processes();
+    assert!(left.iter().all(|pid| parent(*pid) == homerun::sys::process::id()), "{left:?}");
+    assert_eq!(tree.sv(&["status", "services/foo"]).stdout, "fail: services/foo: runsv not running\n");
+}
+
+#[test]
+fn a_directory_is_not_supervised_before_it_has_a_run() {
+    let tree = Tree::new();
+    let keeper = keep(&tree);
+    keeper.catches_up("first");
+    let service = tree.directory("services/foo");
+    keeper.catches_up("second");
+    assert!(!service.join("supervise").exists());
+    tree.service("services/foo").log("while read line; do say log $line; done").run("say up; exec sleep 1000").made();
+    assert_eq!(tree.heard(), "up");
+    pid_of(&tree, "services/foo/log");
+}

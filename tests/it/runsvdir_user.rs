@@ -420,6 +420,37 @@ fn more_variables_are_roots_or_refused() {
     assert_eq!(run(), refused("is not a directory"));
 }
 
+#[test]
+fn the_way_to_more_variables_is_roots_too() {
+    let Some(land) = Land::made() else { return };
+    let name = land.user.name.as_str();
+    let env = land.directory("home/env");
+    std::os::unix::fs::chown(&env, Some(0), Some(0)).unwrap();
+    let home = env.parent().unwrap().to_path_buf();
+    land.user.give(&home);
+    let run = |env: &Path| Outcome::of(&mut runsvdir_user(&land, &["--env", env.to_str().unwrap(), name]));
+    let refused = |step: &Path, why: &str| {
+        fails(&format!("runsvdir-user {name}: fatal: environment directory {} {why}\n", step.display()), 108)
+    };
+    assert_eq!(run(&env), refused(&home, &format!("belongs to uid {}: it must be root's", land.user.uid)));
+    let link = land.tree.path("link");
+    std::os::unix::fs::symlink(&home, &link).unwrap();
+    assert_eq!(run(&link), refused(&link, "is a link: it must be a directory"));
+}
+
+#[test]
+fn what_root_makes_does_not_depend_on_roots_mask() {
+    let Some(land) = Land::made() else { return };
+    land.script("service/foo/run", "say up; exec sleep 1000");
+    // A /run of its own, in which there is no /run/user yet.
+    let mut command = land.tree.command("unshare");
+    let script = "mount -t tmpfs none /run && umask 077 && exec runsvdir-user \"$0\"";
+    command.args(["--mount", "sh", "-c", script, &land.user.name]);
+    let started = Started::by(&mut command);
+    assert_eq!(land.tree.heard(), "up");
+    assert_eq!(started.stop().0.code(), Some(0));
+}
+
 /// A directory that only root can enter, in which nothing may be touched; and what was.
 struct Secret {
     path: PathBuf,
