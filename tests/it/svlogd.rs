@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use homerun::sys::fd;
 use homerun::sys::inotify::{Changes, Watcher};
@@ -122,9 +122,11 @@ impl Place {
         watcher.watch(&self.path(directory), changes | Changes::IN_ATTRIB).unwrap();
         let mut poller = Poller::new(1).unwrap();
         poller.watch(&watcher, 0).unwrap();
+        let deadline = Instant::now() + PATIENCE;
         while !is_so() {
-            poller.wait(Some(PATIENCE)).unwrap();
-            assert!(poller.ready().next().is_some(), "nothing happened in {}", self.listing(directory));
+            let left = deadline.saturating_duration_since(Instant::now()); // a wait may end early, as after SIGCONT
+            assert!(!left.is_zero(), "waited in vain in {}", self.listing(directory));
+            poller.wait(Some(left)).unwrap();
             while !watcher.changes().unwrap().is_empty() {}
         }
     }
