@@ -124,9 +124,9 @@ impl Place {
         poller.watch(&watcher, 0).unwrap();
         let deadline = Instant::now() + PATIENCE;
         while !is_so() {
-            let left = deadline.saturating_duration_since(Instant::now()); // a wait may end early, as after SIGCONT
-            assert!(!left.is_zero(), "waited in vain in {}", self.listing(directory));
-            poller.wait(Some(left)).unwrap();
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "nothing happened in {}", self.listing(directory));
+            poller.wait(Some(left)).unwrap(); // it may end early: a stopped test is interrupted when it goes on
             while !watcher.changes().unwrap().is_empty() {}
         }
     }
