@@ -157,9 +157,10 @@ impl Speaker {
             return;
         }
         to_stderr(&self.line(severity, text));
-        let dropped = DROPPED.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            self.warn(format!("{dropped} messages were dropped: nobody read standard error"));
+        if self.is_supervisor && DROPPED.load(Ordering::Relaxed) > 0 && fd::has_room(io::stderr().as_fd()) {
+            let text =
+                format!("{} messages were dropped: nobody read standard error", DROPPED.swap(0, Ordering::Relaxed));
+            to_stderr(&self.line(Severity::Warning, text));
         }
     }
 

@@ -240,7 +240,8 @@ impl Wishes {
         let refused = |failure: Failure| Refusal::new(failure.text(), EXIT_ENV);
         // Every step of the way: who owns one of them says where the rest of it leads.
         let path = std::path::absolute(directory).tried("read environment directory", directory).map_err(refused)?;
-        for step in path.ancestors() {
+        let steps: Vec<&Path> = path.ancestors().collect();
+        for step in steps.into_iter().rev() {
             let found = fs::symlink_metadata(step).tried("read environment directory", step).map_err(refused)?;
             let judge = if step == path { login::judge_env } else { login::judge_way };
             if let Err(fault) = judge(facts(&found), owners) {

@@ -471,6 +471,11 @@ impl Service {
         if self.role == Role::Log && self.want == Want::Up {
             self.drain_tries = DRAIN_TRIES;
             self.want = Want::Exit;
+            // Its last tries are not put off by pauses that had grown before.
+            self.respawn = Respawn::default();
+            if let State::Down { not_before, at_earliest, .. } = &mut self.state {
+                *not_before = *at_earliest;
+            }
             actions.push(Action::Publish);
         }
     }
@@ -851,6 +856,23 @@ mod tests {
         }
         assert_eq!((hooks, last), (taken, Some(Action::Hook(Control::Exit))), "none is lost");
         assert_eq!(world.terms, 1);
+    }
+
+    #[test]
+    fn a_failing_log_service_gets_its_last_tries_without_the_pauses_that_had_grown() {
+        let mut world = World::new(Role::Log, true);
+        world.give(Event::Tick);
+        for _ in 0..20 {
+            world.dies(Death::Exited(1), false);
+            world.after(respawn::LONGEST);
+        }
+        world.dies(Death::Exited(1), false);
+        world.give(Event::InputEnded);
+        for _ in 0..DRAIN_TRIES {
+            assert!(world.after(SECOND).contains(&Action::Start));
+            world.dies(Death::Exited(1), false);
+        }
+        assert!(world.service.is_settled_down());
     }
 
     #[test]

@@ -187,8 +187,9 @@ impl<'a> Stop<'a> {
         let of_runsv = |pid: i32, runsv: i32| relations.iter().any(|it| it.pid == pid && it.parent == runsv);
         self.runsvs
             .iter()
-            .filter_map(|(runsv, directory)| {
-                let status = Probe::new(directory.join("log")).last_status().ok()?;
+            .filter_map(|(runsv, _)| {
+                // Where the runsv is: its directory may have been renamed or removed.
+                let status = Probe::new(format!("/proc/{runsv}/cwd/log")).last_status().ok()?;
                 (status.pid > 0 && of_runsv(status.pid, *runsv)).then_some(status.pid)
             })
             .collect()

@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,14 @@ use crate::sys::inotify::{Changes, Watcher};
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Child, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, Signal};
-use crate::sys::{clock, file, proc};
+use crate::sys::{clock, file, limit, proc};
 
 use super::{Call, Service};
 
 /// The original looks every 420 ms and gives up at the first look that comes too late: so much longer it waits.
 const GRACE: Duration = Duration::from_millis(420);
+/// So many descriptors are left for other things than the supervisors that are watched.
+const SPARE: u64 = 64;
 /// The first pause before a `check` that failed runs again; it doubles up to [`GRACE`].
 const FIRST_CHECK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -36,8 +38,10 @@ struct Target<'a> {
     is_new: bool,
     /// Something of it has changed.
     is_dirty: bool,
-    /// Held open: it reports the end of the supervisor.
+    /// Held open: it reports the end of the supervisor. Without it, that is looked for.
     ok: Option<File>,
+    /// Only descriptors below this number are held.
+    most_held: u64,
     check: Check,
 }
 
@@ -71,31 +75,43 @@ enum Outcome {
 pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> usize {
     let waits = order.waits || call.reports;
     let start = clock::now();
+    let most_held = limit::raise_open_files().saturating_sub(SPARE);
+    let mut waiting = match Waiting::new() {
+        Ok(waiting) => waiting,
+        Err(error) => {
+            let text = msg::Failure::new("wait for events", "", error).text();
+            msg::to_stderr(&msg::join(&[b"fatal: ", &text, b"\n"]));
+            return services.len();
+        }
+    };
     let mut failures = 0;
     let mut targets: Vec<Target> = Vec::new();
     for service in services {
         let deadline = start + call.patience(&service).max(GRACE);
-        let mut target = Target::new(service, &order, deadline);
+        let mut target = Target { most_held, ..Target::new(service, &order, deadline) };
         match target.give(waits) {
             Outcome::Pending => targets.push(target),
             Outcome::Done => {}
             Outcome::Failed => failures += 1,
         }
     }
-    match Waiting::new() {
-        Ok(mut waiting) => failures + waiting.carry_out(targets, waits),
-        Err(error) => {
-            let text = msg::Failure::new("wait for events", "", error).text();
-            msg::to_stderr(&msg::join(&[b"fatal: ", &text, b"\n"]));
-            failures + targets.len()
-        }
-    }
+    failures + waiting.carry_out(targets, waits)
 }
 
 impl<'a> Target<'a> {
     fn new(service: Service, order: &'a Order, deadline: Instant) -> Target<'a> {
         let check = Check { running: None, next: None, pause: FIRST_CHECK_PAUSE, agreed: false, asked: None };
-        Target { service, order, deadline, stage: Stage::Unsupervised, is_new: false, is_dirty: true, ok: None, check }
+        Target {
+            service,
+            order,
+            deadline,
+            stage: Stage::Unsupervised,
+            is_new: false,
+            is_dirty: true,
+            ok: None,
+            most_held: 0,
+            check,
+        }
     }
 
     /// Sends the order, if there is a supervisor to take it.
@@ -109,7 +125,8 @@ impl<'a> Target<'a> {
         match sent {
             Ok(before) if waits => {
                 self.stage = Stage::Sent(before);
-                self.ok = self.service.probe.open_ok().ok();
+                let spare = |ok: &File| u64::try_from(ok.as_raw_fd()).is_ok_and(|number| number < self.most_held);
+                self.ok = self.service.probe.open_ok().ok().filter(spare);
                 Outcome::Pending
             }
             Ok(_) => Outcome::Done,
@@ -320,9 +337,7 @@ impl Waiting {
         let mut failures = 0;
         let mut watches: Vec<(crate::sys::inotify::Watch, usize)> = Vec::new();
         for (at, target) in targets.iter().enumerate() {
-            if let Some(ok) = &target.ok {
-                self.must_poll |= self.poller.watch(ok, 2 * at).is_err();
-            }
+            self.watch_end(target, at);
         }
         loop {
             let now = clock::now();
@@ -335,9 +350,7 @@ impl Waiting {
                 let was_unsupervised = matches!(target.stage, Stage::Unsupervised);
                 match target.look(waits, &self.poller, 2 * at + 1) {
                     Outcome::Pending if was_unsupervised && matches!(target.stage, Stage::Sent(_)) => {
-                        if let Some(ok) = &target.ok {
-                            self.must_poll |= self.poller.watch(ok, 2 * at).is_err();
-                        }
+                        self.watch_end(target, at);
                         target.is_dirty = true; // its records are watched from the next look on
                     }
                     Outcome::Pending => {}
@@ -356,6 +369,14 @@ impl Waiting {
             self.wait(next);
             self.mark(&mut targets, &watches);
         }
+    }
+
+    /// Watches for the end of a target's supervisor.
+    fn watch_end(&mut self, target: &Target, at: usize) {
+        self.must_poll |= match &target.ok {
+            Some(ok) => self.poller.watch(ok, 2 * at).is_err(),
+            None => matches!(target.stage, Stage::Sent(_)),
+        };
     }
 
     fn wait(&mut self, next: Instant) {
@@ -377,6 +398,9 @@ impl Waiting {
             && !changes.is_empty()
         {
             for change in changes {
+                if change.what.contains(Changes::IN_Q_OVERFLOW) {
+                    targets.iter_mut().for_each(|target| target.is_dirty = true);
+                }
                 for (_, at) in watches.iter().filter(|(watch, _)| *watch == change.watch) {
                     targets[*at].is_dirty = true;
                 }

@@ -15,6 +15,12 @@ pub fn set_soft_limit(resource: Resource, soft: u64) -> io::Result<()> {
     Ok(setrlimit(resource, soft.min(hard), hard)?)
 }
 
+/// Raises the soft limit of open descriptors as far as it goes, and gives what it is then.
+pub fn raise_open_files() -> u64 {
+    let _ = set_soft_limit(Resource::RLIMIT_NOFILE, u64::MAX);
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
+}
+
 /// Adds `by` to this process's nice value, as nice(2).
 pub fn add_nice(by: i32) -> io::Result<()> {
     Errno::clear(); // -1 is also a valid result: only errno tells them apart
