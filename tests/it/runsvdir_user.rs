@@ -403,7 +403,8 @@ fn a_runtime_directory_that_is_not_the_users_alone_is_refused() {
 fn more_variables_are_roots_or_refused() {
     let Some(land) = Land::made() else { return };
     let name = land.user.name.as_str();
-    let env = land.directory("env");
+    let env = land.tree.directory("env");
+    land.user.give(&env);
     let shown = env.display();
     let run = || Outcome::of(&mut runsvdir_user(&land, &["--env", env.to_str().unwrap(), name]));
     let refused =
@@ -424,10 +425,9 @@ fn more_variables_are_roots_or_refused() {
 fn the_way_to_more_variables_is_roots_too() {
     let Some(land) = Land::made() else { return };
     let name = land.user.name.as_str();
-    let env = land.directory("home/env");
+    let env = land.directory("env");
     std::os::unix::fs::chown(&env, Some(0), Some(0)).unwrap();
     let home = env.parent().unwrap().to_path_buf();
-    land.user.give(&home);
     let run = |env: &Path| Outcome::of(&mut runsvdir_user(&land, &["--env", env.to_str().unwrap(), name]));
     let refused = |step: &Path, why: &str| {
         fails(&format!("runsvdir-user {name}: fatal: environment directory {} {why}\n", step.display()), 108)
