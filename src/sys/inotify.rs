@@ -38,11 +38,6 @@ impl Watcher {
         Ok(self.inotify.add_watch(path, changes)?)
     }
 
-    /// Ends one watch.
-    pub fn unwatch(&self, watch: Watch) -> io::Result<()> {
-        Ok(self.inotify.rm_watch(watch)?)
-    }
-
     /// What has changed since the last call; empty when nothing has.
     pub fn changes(&self) -> io::Result<Vec<Change>> {
         match self.inotify.read_events() {

@@ -23,12 +23,7 @@ impl Poller {
 
     /// Reports `key` whenever `fd` becomes readable, or its other side is gone.
     pub fn watch(&self, fd: impl AsFd, key: usize) -> io::Result<()> {
-        self.register(fd, key, Interest::READABLE)
-    }
-
-    /// Reports `key` when `fd` becomes writable, or its other side is gone.
-    pub fn watch_writable(&self, fd: impl AsFd, key: usize) -> io::Result<()> {
-        self.register(fd, key, Interest::WRITABLE)
+        self.poll.registry().register(&mut SourceFd(&fd.as_fd().as_raw_fd()), Token(key), Interest::READABLE)
     }
 
     /// Forgets `fd`, which is about to be closed.
@@ -50,9 +45,5 @@ impl Poller {
     /// The keys that the last wait found ready.
     pub fn ready(&self) -> impl Iterator<Item = usize> + '_ {
         self.events.iter().map(|event| event.token().0)
-    }
-
-    fn register(&self, fd: impl AsFd, key: usize, interest: Interest) -> io::Result<()> {
-        self.poll.registry().register(&mut SourceFd(&fd.as_fd().as_raw_fd()), Token(key), interest)
     }
 }
