@@ -741,3 +741,53 @@ fn an_ordinary_users_runtime_directory_must_be_his() {
         format!("runsvdir-user {name}: fatal: runtime directory {} is a link: it must be a directory\n", own.display());
     assert_eq!(Outcome::of(&mut command), fails(&text, 107));
 }
+
+#[test]
+fn the_log_of_a_tree_is_kept_only_where_nobody_else_can_write() {
+    let tree = Tree::new();
+    let script = tree.directory("runsvdir-foo/log").join("run");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/sv/runsvdir-user/log/run"), &script).unwrap();
+    // Stands in for svlogd: which directory it is given.
+    tree.service("bin").script("svlogd", "say \"$2\"");
+    let path = format!("{}:/usr/bin:/bin", tree.path("bin").display());
+    let log_dir = tree.path("logs/deep/foo");
+    fs::write(tree.path("runsvdir-foo/log/conf"), format!("LOG_DIR='{}'\n", log_dir.display())).unwrap();
+    let keeps_it_there = || {
+        let mut command = tree.command(&script);
+        let said = Outcome::of(command.env("PATH", &path).current_dir(tree.path("runsvdir-foo/log")));
+        let used = tree.heard();
+        let refused = format!(
+            "runsvdir-foo: warning: unable to use {}, or others can write there: the log is log/main\n",
+            log_dir.display()
+        );
+        let is_there = Path::new(&used) == log_dir;
+        assert_eq!(
+            (used.as_str(), said.stderr),
+            if is_there { (used.as_str(), String::new()) } else { ("./main", refused) }
+        );
+        is_there
+    };
+    let give_mode = |path: &str, mode| fs::set_permissions(tree.path(path), Permissions::from_mode(mode)).unwrap();
+    assert!(keeps_it_there(), "it is made, with its parents");
+    assert_eq!(fs::metadata(&log_dir).unwrap().permissions().mode() & 0o7777, 0o750);
+    for (path, mode) in [("logs/deep/foo", 0o770), ("logs/deep/foo", 0o702), ("logs/deep", 0o777), ("logs", 0o757)] {
+        give_mode(path, mode);
+        assert!(!keeps_it_there(), "{path} has mode {mode:o}");
+        give_mode(path, 0o755);
+        assert!(keeps_it_there());
+    }
+    give_mode("logs", 0o1777);
+    assert!(keeps_it_there(), "in a directory with the sticky bit nobody else can replace it");
+    if is_root() {
+        for path in ["logs/deep/foo", "logs/deep"] {
+            std::os::unix::fs::chown(tree.path(path), Some(1), None).unwrap();
+            assert!(!keeps_it_there(), "{path} is somebody else's");
+            std::os::unix::fs::chown(tree.path(path), Some(0), None).unwrap();
+        }
+        fs::rename(tree.path("logs"), tree.path("real")).unwrap();
+        symlink("real", tree.path("logs")).unwrap();
+        assert!(keeps_it_there());
+        std::os::unix::fs::chown(tree.path("real"), Some(1), None).unwrap();
+        assert!(!keeps_it_there(), "what a link leads through counts");
+    }
+}
