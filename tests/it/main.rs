@@ -5,9 +5,9 @@
 mod account;
 mod chpst;
 mod handbook;
-mod interop;
 mod layers;
 mod manual;
+mod matrix;
 mod quickstart;
 mod recipes;
 mod runsv;
