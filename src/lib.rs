@@ -8,6 +8,7 @@
 //! | [`runsvdir_user`]   | root's step: become a user for good, then `runsvdir` on their services   |
 //! | [`runsvdir`]        | watch a services directory, keep one `runsv` for each service            |
 //! | [`runsv`]           | supervise one service and its log service                                |
+//! | [`runsvchdir`]      | switch to another set of services                                        |
 //! | [`sv`]              | the control tool                                                         |
 //! | [`chpst`]           | change the process state, then exec                                      |
 //! | [`svlogd`]          | the log service                                                          |
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod model;
 pub mod msg;
 pub mod runsv;
+pub mod runsvchdir;
 pub mod runsvdir;
 pub mod runsvdir_user;
 pub mod supervise;

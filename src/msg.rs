@@ -117,8 +117,8 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 impl Speaker {
     /// Speaks as `program: ...`.
-    pub fn new(program: &str) -> Speaker {
-        Speaker { prefix: program.as_bytes().to_vec(), is_supervisor: false }
+    pub fn new(program: impl AsRef<OsStr>) -> Speaker {
+        Speaker { prefix: program.as_ref().as_bytes().to_vec(), is_supervisor: false }
     }
 
     /// Speaks as `program directory: ...`.

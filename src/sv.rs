@@ -188,9 +188,7 @@ fn services_directory() -> PathBuf {
         let found = ROOT_SERVICES.iter().find(|directory| Path::new(directory).is_dir());
         return PathBuf::from(found.unwrap_or(&ROOT_SERVICES[0]));
     }
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    let home = home.or_else(|| user::account_of(user::uid()).ok().flatten().map(|account| account.home));
-    home.unwrap_or_else(|| PathBuf::from("/")).join(USER_SERVICES)
+    user::home().join(USER_SERVICES)
 }
 
 /// A service as it was named, and where it is.

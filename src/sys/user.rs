@@ -54,6 +54,13 @@ fn found<T>(answer: nix::Result<Option<T>>) -> io::Result<Option<T>> {
     }
 }
 
+/// The home directory of whoever runs this process: HOME, or else what the database says; `/` where neither knows.
+pub fn home() -> PathBuf {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let home = home.or_else(|| account_of(uid()).ok().flatten().map(|account| account.home));
+    home.unwrap_or_else(|| PathBuf::from("/"))
+}
+
 /// Every group of the user called `name`, `gid` among them, as getgrouplist(3).
 pub fn groups_of(name: &OsStr, gid: u32) -> io::Result<Vec<u32>> {
     let name = CString::new(name.as_bytes())?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module may use of the crate, besides itself. A program that shares a rule or a name with another one is
 /// listed with it; nothing below a program knows one.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("model", &[]),
     ("sys", &[]),
     ("msg", &["sys"]),
@@ -13,6 +13,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("supervise", &["model", "msg", "sys"]),
     ("chpst", &["cli", "model", "msg", "sys"]),
     ("runsv", &["cli", "model", "msg", "supervise", "sys"]),
+    ("runsvchdir", &["cli", "msg", "sys"]),
     ("runsvdir", &["cli", "model", "msg", "supervise", "sys"]),
     ("runsvdir_user", &["chpst", "cli", "model", "msg", "runsvdir", "sys"]),
     ("sv", &["cli", "model", "msg", "supervise", "sys"]),

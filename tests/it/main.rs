@@ -11,6 +11,7 @@ mod matrix;
 mod quickstart;
 mod recipes;
 mod runsv;
+mod runsvchdir;
 mod runsvdir;
 mod runsvdir_user;
 mod support;

@@ -137,7 +137,7 @@ impl Tree {
         let home = new_directory();
         let bin = home.path().join("bin");
         fs::create_dir(&bin).unwrap();
-        for name in ["chpst", "runsv", "runsvdir", "runsvdir-user", "sv", "svlogd"] {
+        for name in ["chpst", "runsv", "runsvchdir", "runsvdir", "runsvdir-user", "sv", "svlogd"] {
             let (program, copy) = (programs().join(name), bin.join(name));
             if program.exists() && fs::hard_link(&program, &copy).is_err() {
                 // Not fs::copy: a process started meanwhile would hold it open for writing, so that it cannot be run.

@@ -1,0 +1,188 @@
+//! runsvchdir: makes another set of services the current one.
+//!
+//! A set is a services directory. In the directory of the sets `current` is a link to the one that is in use, and a
+//! runsvdir on `current` changes over to another as soon as that link is another.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Arg, Command};
+use nix::errno::Errno;
+
+use crate::cli::{self, Usage};
+use crate::msg::{self, Failure, Speaker, Tried as _};
+use crate::sys::file::Identity;
+use crate::sys::user;
+
+/// Wrong arguments. Source: runit 2.3.0, src/runsvchdir.c.
+pub const EXIT_USAGE: u8 = 1;
+/// The set was not switched. Source: runit 2.3.0, src/runsvchdir.c.
+pub const EXIT_FATAL: u8 = 111;
+
+/// Where the sets are, for root. Source: runit 2.3.0, src/runsvchdir.c. Differs: there for everybody.
+const ROOT_SETS: &str = "/etc/runit/runsvdir";
+/// Where the sets of any other user are, in the home directory, as on Debian.
+const USER_SETS: &str = ".runit/runsvdir";
+
+/// The set in use.
+const CURRENT: &str = "current";
+/// The link that becomes `current`.
+const CURRENT_NEW: &str = "current.new";
+/// The set that was in use before.
+const PREVIOUS: &str = "previous";
+/// The link that becomes `previous`: no set can have this name.
+const PREVIOUS_NEW: &str = ".previous.new";
+
+/// So many links of ours may lead to one another.
+const MOST_LINKS: usize = 8;
+
+/// What runsvchdir takes.
+pub fn command() -> Command {
+    cli::command("runsvchdir", "dir")
+        .about("Make another set of services the current one.")
+        .arg(Arg::new("dir").required(true).help("The set: a services directory in $RUNSVDIR, or a path with / first"))
+}
+
+/// How runsvchdir, called as `program`, is used.
+pub fn usage(program: OsString) -> Usage {
+    Usage::new(program, "dir", EXIT_USAGE)
+}
+
+/// Makes `set` the current one, and says so.
+pub fn run(program: &OsStr, set: &OsStr) -> ExitCode {
+    let is: &[u8] = match switch(set) {
+        Ok(Switch::Made) => b": now current.\n",
+        Ok(Switch::NotNeeded) => b": current.\n",
+        Err(failure) => {
+            Speaker::new(program).fatal(failure.text());
+            return ExitCode::from(EXIT_FATAL);
+        }
+    };
+    msg::to_stdout(&msg::join(&[b"runsvchdir: ", set.as_bytes(), is]));
+    ExitCode::SUCCESS
+}
+
+/// What came of it.
+enum Switch {
+    /// Another set was current.
+    Made,
+    /// The set was current already.
+    NotNeeded,
+}
+
+/// Changes to the directory of the sets, and has `current` lead to `set`.
+fn switch(set: &OsStr) -> Result<Switch, Failure> {
+    let fault = |fault| {
+        let mut object = set.to_os_string();
+        object.push(":");
+        Failure::said(object, fault)
+    };
+    if set.as_bytes().starts_with(b".") {
+        return Err(fault("must not start with a dot."));
+    }
+    let sets = sets_directory();
+    std::env::set_current_dir(&sets).tried_with("chdir", &sets)?;
+    let found = match fs::metadata(set) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(fault("file does not exist")),
+        found => found.tried_with("stat", set)?,
+    };
+    if !found.is_dir() {
+        return Err(fault("not a directory."));
+    }
+    let current = fs::metadata(CURRENT).tried_with("stat", CURRENT)?;
+    if Identity::of(&current) == Identity::of(&found) {
+        return Ok(Switch::NotNeeded);
+    }
+    let target = lasting(Path::new(set));
+    if target.ancestors().any(is_moved) {
+        return Err(Failure::with("copy", "current to previous", Errno::EINVAL));
+    }
+    make_link(&target, CURRENT_NEW)?;
+    match put_in_place() {
+        Ok(()) => Ok(Switch::Made),
+        Err(failure) => {
+            let _ = fs::remove_file(CURRENT_NEW);
+            let _ = fs::remove_file(PREVIOUS_NEW);
+            Err(failure)
+        }
+    }
+}
+
+/// `RUNSVDIR`, or where a user's sets are by default.
+fn sets_directory() -> PathBuf {
+    match std::env::var_os("RUNSVDIR") {
+        Some(sets) => PathBuf::from(sets),
+        None if user::effective_uid() == 0 => PathBuf::from(ROOT_SETS),
+        None => user::home().join(USER_SETS),
+    }
+}
+
+/// Renames the new links into place: there is a `current` at any time.
+///
+/// Source: runit 2.3.0, src/runsvchdir.c. Differs: there `current` is renamed to `previous` first, so that for a
+/// moment there is none, and what cannot be done leaves `current.new`.
+fn put_in_place() -> Result<(), Failure> {
+    let Ok(was) = fs::read_link(CURRENT) else { return put_in_place_of_directory() };
+    if fs::symlink_metadata(PREVIOUS).is_ok_and(|previous| previous.is_dir()) {
+        return Err(Failure::with("unlink", PREVIOUS, Errno::EISDIR));
+    }
+    make_link(&lasting(&was), PREVIOUS_NEW)?;
+    fs::rename(CURRENT_NEW, CURRENT).tried_with("move", "current.new to current")?;
+    fs::rename(PREVIOUS_NEW, PREVIOUS).tried_with("copy", "current to previous")
+}
+
+/// The same for a `current` that is no link. No link can be renamed over a directory: it goes away first.
+fn put_in_place_of_directory() -> Result<(), Failure> {
+    remove(PREVIOUS)?;
+    fs::rename(CURRENT, PREVIOUS).tried_with("copy", "current to previous")?;
+    fs::rename(CURRENT_NEW, CURRENT).tried_with("move", "current.new to current").inspect_err(|_| {
+        let _ = fs::rename(PREVIOUS, CURRENT);
+    })
+}
+
+/// Makes the link `name`, in place of one that was left.
+fn make_link(target: &Path, name: &str) -> Result<(), Failure> {
+    remove(name)?;
+    let mut what = OsString::from(name);
+    what.push(" -> ");
+    what.push(target);
+    symlink(target, name).tried_with("create", what)
+}
+
+fn remove(name: &str) -> Result<(), Failure> {
+    match fs::remove_file(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.tried_with("unlink", name),
+    }
+}
+
+/// A path that leads where `path` does, also after the links have been moved.
+///
+/// `previous` would lead from the new `current` to the old one, which is `previous` by then. Source: runit 2.3.0,
+/// src/runsvchdir.c. Differs: there the path is taken as it is, and `current` may lead in a circle.
+fn lasting(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        let Some(moved) = path.ancestors().find(|part| is_moved(part)) else { break };
+        let (Ok(target), Ok(rest)) = (fs::read_link(moved), path.strip_prefix(moved)) else { break };
+        path = if rest.as_os_str().is_empty() { target } else { target.join(rest) };
+    }
+    path
+}
+
+/// Whether `part` of a path is one of the links that are moved.
+fn is_moved(part: &Path) -> bool {
+    let is_here = |parent: &Path| {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let identity = |path: &Path| fs::metadata(path).ok().map(|found| Identity::of(&found));
+        identity(parent) == identity(Path::new("."))
+    };
+    let has_its_name =
+        part.file_name().is_some_and(|name| [CURRENT, CURRENT_NEW, PREVIOUS].iter().any(|it| name == *it));
+    has_its_name && part.parent().is_some_and(is_here)
+}
