@@ -1,12 +1,15 @@
 //! runsv: supervises one service and, if there is one, its log service.
 //!
 //! The loop waits for the next control byte, death, signal or deadline, asks [`crate::model::pair`] what to do, and
-//! does it. It never blocks and never sleeps; once it runs, no error ends it.
+//! does it. It never blocks and never sleeps; once it runs, no error ends it. Should it be killed all the same, the
+//! next one goes on with what runs: [`successor`].
+
+mod successor;
 
 use std::ffi::{CStr, OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,15 +19,19 @@ use clap::{Arg, Command};
 
 use crate::cli::{self, Usage};
 use crate::model::control::{Control, Sig};
+use crate::model::note::{Kind, Note, Place};
 use crate::model::pair::{Joint, Pair, Who, control_event};
-use crate::model::service::{Action, Death, Event, Hooked};
+use crate::model::service::{Action, Death, Event, Hooked, Role, Service};
+use crate::model::status::{self, Status, Want};
 use crate::model::tai::Label;
 use crate::msg::{self, Failure, Speaker, Tried as _};
-use crate::supervise::{Home, Locked};
+use crate::supervise::{Home, Locked, Notes, Pipe};
 use crate::sys::poll::Poller;
-use crate::sys::process::{self, Argv, Child, Directory, Spawn, Step};
+use crate::sys::process::{self, Argv, Directory, Spawn, Step};
 use crate::sys::signal::{InheritedMask, Signal, Signals};
-use crate::sys::{clock, fd, file};
+use crate::sys::{clock, file};
+
+use successor::{Found, Process};
 
 /// Wrong arguments. Source: runit 2.3.0, src/runsv.c.
 pub const EXIT_USAGE: u8 = 1;
@@ -97,7 +104,7 @@ struct Side {
     home: Home,
     run: Argv,
     since: Label,
-    process: Option<Child>,
+    process: Option<Process>,
     /// There may be more in the control FIFO.
     control_is_ready: bool,
     /// Control bytes that were read and not yet obeyed.
@@ -115,9 +122,10 @@ struct Inbox {
 
 /// The log pipe. Both ends stay open here, so that nothing is lost while either side is restarted.
 struct LogPipe {
-    reading: OwnedFd,
+    place: Pipe,
+    reading: File,
     /// None once the service is gone for good and the log service shall see the end.
-    writing: Option<OwnedFd>,
+    writing: Option<File>,
 }
 
 struct Supervisor {
@@ -129,7 +137,9 @@ struct Supervisor {
     main: Side,
     log: Option<Side>,
     pipe: Option<LogPipe>,
-    hook: Option<Child>,
+    hook: Option<Process>,
+    /// None where they could not be opened.
+    notes: Option<Notes>,
     /// A process runs whose end the poller will not report.
     must_look: bool,
 }
@@ -141,20 +151,39 @@ impl Supervisor {
         let (signals, mask) = Signals::take(&[Signal::SIGTERM]).tried("create selfpipe", "")?;
         let mask = mask.without(Signal::SIGCHLD); // inherited as blocked, services would wait for ever
         std::env::set_current_dir(directory).tried("change to directory", "")?;
-        let since = Label::of(clock::wall());
         let has_log = has_log_directory(&speaker);
-        let normally_up = |down: &str| file_is_missing(Path::new(down));
-        let pair = Pair::new(normally_up("down"), has_log.then(|| normally_up("log/down")));
-        let pipe = if has_log { Some(LogPipe::new().tried("create log pipe", "")?) } else { None };
-
         let main_lock = Locked::take(Path::new("."))?;
         let log_lock = if has_log { Some(Locked::take(Path::new("log"))?) } else { None };
-        let mut main = Side::new(main_lock.open_control()?, since)?;
+        let notes = successor::world().and_then(|world| main_lock.open_notes(world));
+        let notes = notes.inspect_err(|failure| speaker.warn_failure(failure)).ok();
+        let left = |place, lock: &Locked, down| {
+            let book = notes.as_ref().and_then(Notes::left)?;
+            let record = lock.last_record().unwrap_or_else(|| unrecorded(down));
+            Some(Found::of(book, place, &record, has_finish()))
+        };
+        let main_left = left(Place::Main, &main_lock, "down");
+        let log_left = log_lock.as_ref().and_then(|lock| left(Place::Log, lock, "log/down"));
+        let hook = notes.as_ref().and_then(Notes::left).and_then(|book| successor::find(&book.note(Place::Hook)?));
+        let pipe = match &log_lock {
+            Some(_) => Some(LogPipe::open(main_lock.pipe())?),
+            None => None,
+        };
+
+        let now = clock::now();
+        let service = |role, found: &Option<Found>, down: &str| match found {
+            Some(found) => Service::resumed(role, found.left, now),
+            None => Service::new(role, file_is_missing(Path::new(down))),
+        };
+        let main = service(Role::Main, &main_left, "down");
+        let main = if hook.is_some() { main.behind_a_hook(now) } else { main };
+        let pair = Pair::resumed(main, log_lock.as_ref().map(|_| service(Role::Log, &log_left, "log/down")));
+
+        let mut main = Side::new(main_lock.open_control()?, main_left)?;
         let poller = Poller::new(Source::ALL.len()).tried("create event queue", "")?;
         poller.watch(&signals, Source::Signals.key()).tried("watch signals", "")?;
         main.announce(&pair, Who::Main, &poller, &speaker)?;
         let mut log = match log_lock {
-            Some(lock) => Some(Side::new(lock.open_control()?, since)?),
+            Some(lock) => Some(Side::new(lock.open_control()?, log_left)?),
             None => None,
         };
         if let Some(log) = &mut log {
@@ -164,15 +193,22 @@ impl Supervisor {
         if let Some(log) = &mut log {
             log.home.open_ok()?;
         }
-        let (hook, must_look) = (None, false);
-        Ok(Supervisor { speaker, poller, signals, mask, pair, main, log, pipe, hook, must_look })
+        if let Some(notes) = &notes {
+            notes.begin().unwrap_or_else(|failure| speaker.warn_failure(&failure));
+        }
+        let must_look = false;
+        Ok(Supervisor { speaker, poller, signals, mask, pair, main, log, pipe, hook, notes, must_look })
     }
 
     fn run(mut self) -> ExitCode {
+        self.go_on_with_what_was_left();
         self.apply(Who::Log, Event::Tick);
         self.apply(Who::Main, Event::Tick);
         loop {
             if self.settle() {
+                if let Some(notes) = &self.notes {
+                    notes.close().unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
+                }
                 return ExitCode::SUCCESS;
             }
             if let Err(error) = self.poller.wait(self.timeout()) {
@@ -193,6 +229,26 @@ impl Supervisor {
                 self.take(Source::Signals);
             }
             self.keep_deadlines();
+        }
+    }
+
+    /// Watches the processes that a supervisor before this one started, and carries out an exit it was told.
+    fn go_on_with_what_was_left(&mut self) {
+        for (who, source) in [(Who::Main, Source::Process(Who::Main)), (Who::Log, Source::Process(Who::Log))] {
+            if let Some(process) = self.side(who).and_then(|side| side.process.take()) {
+                self.watch(&process, source);
+                if let Some(side) = self.side(who) {
+                    side.process = Some(process);
+                }
+            }
+        }
+        if let Some(hook) = self.hook.take() {
+            self.watch(&hook, Source::Hook);
+            self.hook = Some(hook);
+        }
+        let record = self.pair.get(Who::Main).map(|main| main.record(self.main.since, 0));
+        if record.is_some_and(|it| it.want == Want::Exit && it.state == status::State::Run && !it.got_term) {
+            self.apply(Who::Main, Event::Control(Control::Exit));
         }
     }
 
@@ -224,25 +280,18 @@ impl Supervisor {
     }
 
     fn reap(&mut self, who: Who) {
-        let Some(process) = self.side(who).and_then(|side| side.process.as_ref()) else { return };
-        let death = match process.reap() {
-            Ok(None) => return,
-            Ok(Some(status)) => Death::of(status),
-            Err(_) => Death::Exited(process::EXIT_NOT_STARTED as u8), // not ours any more: it is gone all the same
-        };
+        let Some(death) = self.side(who).and_then(|side| side.process.as_ref()?.end()) else { return };
         if let Some(process) = self.side(who).and_then(|side| side.process.take()) {
             self.forget(&process);
         }
-        let has_finish = who == Who::Main && file::open_read("finish").is_ok();
-        self.apply(who, Event::Died { death, has_finish });
+        self.apply(who, Event::Died { death, has_finish: who == Who::Main && has_finish() });
     }
 
     fn reap_hook(&mut self) {
-        let Some(hook) = &self.hook else { return };
-        let outcome = match hook.reap() {
-            Ok(None) => return,
-            Ok(Some(status)) if status.success() => Hooked::Done,
-            Ok(Some(_)) | Err(_) => Hooked::Refused,
+        let outcome = match self.hook.as_ref().and_then(Process::end) {
+            None => return,
+            Some(Death::Exited(0)) => Hooked::Done,
+            Some(_) => Hooked::Refused,
         };
         if let Some(hook) = self.hook.take() {
             self.forget(&hook);
@@ -287,14 +336,13 @@ impl Supervisor {
                     }
                     self.apply(Who::Log, Event::InputEnded);
                 }
-                Some(Joint::ReopenInput) => match LogPipe::new() {
-                    Ok(pipe) => {
-                        self.pipe = Some(pipe);
+                Some(Joint::ReopenInput) => match self.pipe.as_mut().map(LogPipe::reopen) {
+                    None | Some(Ok(())) => {
                         self.pair = self.pair.reopened();
                         self.apply(Who::Log, Event::Tick);
                         self.apply(Who::Main, Event::Tick);
                     }
-                    Err(error) => self.speaker.warn_failure(&Failure::new("create log pipe", "", error)),
+                    Some(Err(failure)) => self.speaker.warn_failure(&failure),
                 },
             }
         }
@@ -373,6 +421,9 @@ impl Supervisor {
             (Who::Main, Some(_)) => ("./finish", None),
             (Who::Log, _) => ("log/./run", Some(LOG)),
         };
+        let place = if who == Who::Main { Place::Main } else { Place::Log };
+        let kind = if death.is_some() { Kind::Finish } else { Kind::Run };
+        let note = self.note(place, kind);
         let spawn = Spawn {
             argv: finish.as_ref().unwrap_or(&side.run),
             directory: directory.map(Directory::Path),
@@ -381,6 +432,7 @@ impl Supervisor {
             stderr: None,
             session: false,
             mask: self.mask,
+            last: Some(&note),
         };
         let speaker = &self.speaker;
         let started = spawn.start(|step, error| {
@@ -391,11 +443,13 @@ impl Supervisor {
             };
             speaker.fatal(failure.text());
         });
+        drop(note);
         match started {
             Ok(child) => {
-                self.watch(&child, Source::Process(who));
+                let process = Process::Own(child);
+                self.watch(&process, Source::Process(who));
                 if let Some(side) = self.side(who) {
-                    side.process = Some(child);
+                    side.process = Some(process);
                 }
                 None
             }
@@ -422,6 +476,7 @@ impl Supervisor {
         }
         let pid = self.main.process.as_ref().map_or(String::new(), |process| process.pid().to_string());
         let Ok(argv) = Argv::new([&name, &pid]) else { return Some(Hooked::Refused) };
+        let note = self.note(Place::Hook, Kind::Hook);
         let spawn = Spawn {
             argv: &argv,
             directory: None,
@@ -430,12 +485,16 @@ impl Supervisor {
             stderr: None,
             session: false,
             mask: self.mask,
+            last: Some(&note),
         };
         let speaker = &self.speaker;
-        match spawn.start(|_, error| speaker.fatal(Failure::new("run", &name, error).text())) {
+        let started = spawn.start(|_, error| speaker.fatal(Failure::new("run", &name, error).text()));
+        drop(note);
+        match started {
             Ok(child) => {
-                self.watch(&child, Source::Hook);
-                self.hook = Some(child);
+                let hook = Process::Own(child);
+                self.watch(&hook, Source::Hook);
+                self.hook = Some(hook);
                 None
             }
             Err(error) => {
@@ -445,16 +504,27 @@ impl Supervisor {
         }
     }
 
-    fn watch(&mut self, child: &Child, source: Source) {
-        if let Err(error) = self.poller.watch(child, source.key()) {
+    /// What a new process does before it becomes the program: it notes itself. Until the exec it shares the lock, so
+    /// that no successor looks for its note too early.
+    fn note(&self, place: Place, kind: Kind) -> impl Fn() + use<'_> {
+        let asked = clock::since_boot();
+        move || {
+            let Some(notes) = &self.notes else { return };
+            let note = Note { kind, pid: process::id(), asked, noted: clock::since_boot() };
+            notes.write(place, &note).unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
+        }
+    }
+
+    fn watch(&mut self, process: &Process, source: Source) {
+        if let Err(error) = self.poller.watch(process, source.key()) {
             self.speaker.warn_failure(&Failure::new("watch process", "", error));
             self.must_look = true;
         }
     }
 
     /// Ends the watch of a process that has ended. Once nothing runs, there is nothing left to look at.
-    fn forget(&mut self, child: &Child) {
-        let _ = self.poller.forget(child);
+    fn forget(&mut self, process: &Process) {
+        let _ = self.poller.forget(process);
         let runs = |side: &Side| side.process.is_some();
         if !runs(&self.main) && !self.log.as_ref().is_some_and(runs) && self.hook.is_none() {
             self.must_look = false;
@@ -471,7 +541,7 @@ impl Supervisor {
                 None => return,
             },
         };
-        let status = service.record(side.since, side.process.as_ref().map_or(0, Child::pid));
+        let status = service.record(side.since, side.process.as_ref().map_or(0, Process::pid));
         side.publish(&status, &self.speaker);
     }
 
@@ -486,12 +556,13 @@ impl Supervisor {
 const LOG: &CStr = c"./log";
 
 impl Side {
-    fn new(home: Home, since: Label) -> Result<Side, Failure> {
+    fn new(home: Home, found: Option<Found>) -> Result<Side, Failure> {
+        let (since, process) = found.map_or((Label::of(clock::wall()), None), |found| (found.since, found.process));
         Ok(Side {
             home,
             run: Argv::new(["./run"]).tried("prepare", "./run")?,
             since,
-            process: None,
+            process,
             control_is_ready: true,
             inbox: Inbox { bytes: [0; 64], start: 0, end: 0 },
             retry: None,
@@ -501,7 +572,7 @@ impl Side {
     /// Writes the first records and listens to commands.
     fn announce(&mut self, pair: &Pair, who: Who, poller: &Poller, speaker: &Speaker) -> Result<(), Failure> {
         if let Some(service) = pair.get(who) {
-            self.publish(&service.record(self.since, 0), speaker);
+            self.publish(&service.record(self.since, self.process.as_ref().map_or(0, Process::pid)), speaker);
         }
         poller.watch(&self.home, Source::Control(who).key()).tried("watch", "supervise/control")
     }
@@ -542,9 +613,16 @@ impl Side {
 }
 
 impl LogPipe {
-    fn new() -> io::Result<LogPipe> {
-        let (reading, writing) = fd::pipe()?;
-        Ok(LogPipe { reading, writing: Some(writing) })
+    fn open(place: Pipe) -> Result<LogPipe, Failure> {
+        let (reading, writing) = place.open()?;
+        Ok(LogPipe { place, reading, writing: Some(writing) })
+    }
+
+    /// Opens what was closed. What is still in it stays.
+    fn reopen(&mut self) -> Result<(), Failure> {
+        let (reading, writing) = self.place.open()?;
+        (self.reading, self.writing) = (reading, Some(writing));
+        Ok(())
     }
 
     fn writing(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
@@ -566,6 +644,18 @@ fn has_log_directory(speaker: &Speaker) -> bool {
             false
         }
     }
+}
+
+/// Whether `run` is followed by `finish`: as in the original, if it can be read.
+fn has_finish() -> bool {
+    file::open_read("finish").is_ok()
+}
+
+/// The record that a supervisor would have begun with.
+fn unrecorded(down: &str) -> Status {
+    let want = if file_is_missing(Path::new(down)) { Want::Up } else { Want::Down };
+    let since = Label::of(clock::wall());
+    Status { since, pid: 0, paused: false, want, got_term: false, state: status::State::Down }
 }
 
 fn file_is_missing(path: &Path) -> bool {

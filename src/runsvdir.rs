@@ -483,6 +483,7 @@ impl Tree {
             stderr: None,
             session: self.sessions,
             mask: self.mask,
+            last: None,
         };
         let child = spawn.start(|_, error| {
             let mut what = OsString::from("runsv ");

@@ -4,14 +4,15 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use crate::model::status::{STATUS_BYTES, Status};
+use crate::model::note::{BOOK_BYTES, Book, Note, Place, World};
+use crate::model::status::{STATUS_BYTES, Status, Want};
 use crate::msg::{Failure, Tried as _};
-use crate::sys::file;
+use crate::sys::{fd, file};
 
 /// runsv's end: the files it holds open and the records it writes.
 ///
@@ -61,6 +62,28 @@ impl Locked {
         Ok(Locked { directory, lock })
     }
 
+    /// What the last supervisor recorded, of whom `stat` tells exit from down.
+    pub fn last_record(&self) -> Option<Status> {
+        let status = Status::decode(&fs::read(self.directory.join("status")).ok()?)?;
+        let exits = fs::read(self.directory.join("stat")).is_ok_and(|stat| stat.ends_with(b", want exit\n"));
+        Some(Status { want: if exits { Want::Exit } else { status.want }, ..status })
+    }
+
+    /// The pipe to the log service. Nothing is made yet.
+    pub fn pipe(&self) -> Pipe {
+        Pipe { path: self.directory.join("pipe") }
+    }
+
+    /// Opens the notes of this supervisor and the ones before it.
+    pub fn open_notes(&self, world: World) -> Result<Notes, Failure> {
+        let path = self.directory.join("process");
+        let file = file::open_for_notes(&path).tried("open", &path)?;
+        let mut bytes = [0; BOOK_BYTES + 1];
+        let length = file.read_at(&mut bytes, 0).tried("read", &path)?;
+        let left = Book::decode(&bytes[..length]).filter(|book| book.was_left_in(world));
+        Ok(Notes { path, file, world, left })
+    }
+
     /// Makes and opens the control FIFO. No record is written yet, and `ok` says nothing.
     pub fn open_control(self) -> Result<Home, Failure> {
         let path = self.directory.join("control");
@@ -74,6 +97,61 @@ impl Locked {
             ok: self.directory.join("ok"),
         };
         Ok(Home { paths, _lock: self.lock, control, ok: None, published: None, published_pid: None })
+    }
+}
+
+/// The pipe from a service to its log service: the FIFO `pipe`.
+///
+/// It has a name, so that a successor finds it with all that is in it. Differs: the original's pipe has none.
+pub struct Pipe {
+    path: PathBuf,
+}
+
+impl Pipe {
+    /// Makes and opens it: the end to read from, and one for the writer that holds both. Such a writer is not ended
+    /// when for a moment nobody else lives to read.
+    pub fn open(&self) -> Result<(File, File), Failure> {
+        let path = &self.path;
+        make_fifo(path)?;
+        let ends = [file::open_read_write(path).tried("open", path)?, file::open_read(path).tried("open", path)?];
+        for end in &ends {
+            fd::set_nonblocking(end.as_fd(), false).tried("set flags of", path)?; // as those who share a pipe expect
+        }
+        let [both, reading] = ends;
+        Ok((reading, both))
+    }
+}
+
+/// What a successor is told of the processes of a service: the file `process`.
+///
+/// Differs: the original leaves no such notes. When it is killed, the next one starts a second process.
+pub struct Notes {
+    path: PathBuf,
+    file: File,
+    world: World,
+    left: Option<Book>,
+}
+
+impl Notes {
+    /// What a supervisor that was killed noted in this world.
+    pub fn left(&self) -> Option<&Book> {
+        self.left.as_ref()
+    }
+
+    /// From now on what is noted counts.
+    pub fn begin(&self) -> Result<(), Failure> {
+        let book = self.left.unwrap_or(Book::new(self.world));
+        self.file.write_all_at(&book.encode(), 0).tried("write", &self.path)
+    }
+
+    /// Notes a process.
+    pub fn write(&self, place: Place, note: &Note) -> Result<(), Failure> {
+        self.file.write_all_at(&note.encode(), place.offset()).tried("write", &self.path)
+    }
+
+    /// Nothing that was noted counts any more: the supervisor ends in order.
+    pub fn close(&self) -> Result<(), Failure> {
+        self.file.write_all_at(&Book::new(self.world).closed().encode(), 0).tried("write", &self.path)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod line;
 pub mod logconfig;
 pub mod login;
 pub mod lookup;
+pub mod note;
 pub mod number;
 pub mod order;
 pub mod pair;

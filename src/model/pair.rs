@@ -51,11 +51,13 @@ pub struct Pair {
 impl Pair {
     /// A pair before its first start.
     pub fn new(main_normally_up: bool, log_normally_up: Option<bool>) -> Pair {
-        Pair {
-            main: Service::new(Role::Main, main_normally_up),
-            log: log_normally_up.map(|up| Service::new(Role::Log, up)),
-            phase: Phase::Serving,
-        }
+        let log = log_normally_up.map(|up| Service::new(Role::Log, up));
+        Pair::resumed(Service::new(Role::Main, main_normally_up), log)
+    }
+
+    /// A pair that was left by a supervisor that was killed.
+    pub fn resumed(main: Service, log: Option<Service>) -> Pair {
+        Pair { main, log, phase: Phase::Serving }
     }
 
     /// One of the two.

@@ -57,6 +57,52 @@ pub enum Death {
         /// A core was dumped.
         core: bool,
     },
+    /// Somehow: only its supervisor was told, and that one was killed.
+    Unseen,
+}
+
+/// What a supervisor that was killed left of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// What was wanted.
+    pub want: Want,
+    /// It was sent STOP.
+    pub paused: bool,
+    /// It was sent TERM.
+    pub got_term: bool,
+    /// What became of its process.
+    pub remains: Remains,
+}
+
+/// What became of the last process of a service whose supervisor was killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remains {
+    /// There was none, or it was a `finish` that ended.
+    Nothing,
+    /// `run` still runs.
+    Run {
+        /// Its start.
+        since: Instant,
+    },
+    /// `run` ended, and nothing was done about it.
+    EndedRun {
+        /// Its start.
+        since: Instant,
+        /// There is a `finish` to run now.
+        has_finish: bool,
+    },
+    /// `finish` still runs.
+    Finish {
+        /// Its start.
+        since: Instant,
+    },
+}
+
+impl Remains {
+    /// Whether the service is not down.
+    pub fn is_something(self) -> bool {
+        !matches!(self, Remains::Nothing | Remains::EndedRun { has_finish: false, .. })
+    }
 }
 
 /// What a hook said.
@@ -173,6 +219,36 @@ impl Service {
             hook: None,
             pending: [None; PENDING],
         }
+    }
+
+    /// A service whose supervisor was killed: what runs goes on, and what was wanted is wanted still.
+    ///
+    /// What a `finish` that is still to run is told of the end of its `run`, nobody knows any more.
+    pub fn resumed(role: Role, left: Left, now: Instant) -> Service {
+        let death = Death::Unseen;
+        let state = match left.remains {
+            Remains::Nothing => State::READY,
+            Remains::Run { since } => State::Run { started: since },
+            Remains::EndedRun { since, has_finish: true } if role == Role::Main => {
+                State::Finish { started: since, death, retry_at: Some(now) }
+            }
+            Remains::EndedRun { since, .. } => {
+                let not_before = Some(since + respawn::PAUSE);
+                State::Down { not_before, at_earliest: not_before, once: false }
+            }
+            Remains::Finish { since } => State::Finish { started: since, death, retry_at: None },
+        };
+        let service = Service::new(role, true);
+        let got_term = left.got_term && matches!(state, State::Run { .. });
+        // A log service that was on its way out reads on, as this supervisor holds its input open.
+        let want = if role == Role::Log && left.want == Want::Exit { Want::Up } else { left.want };
+        Service { state, want, paused: left.paused, got_term, ..service }
+    }
+
+    /// The same while a hook runs that the supervisor before this one started, and whose answer is lost.
+    pub fn behind_a_hook(self, now: Instant) -> Service {
+        let deed = Deed::Afterwards(Control::Down);
+        Service { hook: Some(Hook { deed, live: false, deadline: Some(now + HOOK_DEADLINE) }), ..self }
     }
 
     /// The service after `event`, and what to do about it, in order.
@@ -563,7 +639,8 @@ impl Death {
         }
     }
 
-    /// The two arguments of `finish`: the exit code or -1, and the low byte of the wait status.
+    /// The two arguments of `finish`: the exit code or -1, and the low byte of the wait status; -1 and 0 for an end
+    /// that nobody saw.
     ///
     /// Source: runit 2.3.0, `startservice` in src/runsv.c.
     pub fn finish_arguments(self) -> (String, String) {
@@ -572,6 +649,7 @@ impl Death {
             Death::Killed { signal, core } => {
                 ("-1".to_owned(), (u32::from(signal) + if core { 128 } else { 0 }).to_string())
             }
+            Death::Unseen => ("-1".to_owned(), "0".to_owned()),
         }
     }
 }

@@ -258,6 +258,7 @@ impl<'a> Target<'a> {
             stderr: None,
             session: false,
             mask: InheritedMask::current()?,
+            last: None,
         }
         .start(|_, error| {
             let text = msg::Failure::new("run", OsStr::from_bytes(&name), error).text();

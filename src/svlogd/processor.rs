@@ -155,6 +155,7 @@ impl Running {
             stderr: None,
             session: false,
             mask: tools.mask,
+            last: None,
         };
         let explain = |_, error| tools.voice.warn_failure(&Failure::new("run processor:", directory, error));
         let child = spawn

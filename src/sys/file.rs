@@ -46,6 +46,11 @@ pub fn open_read_write(path: impl AsRef<Path>) -> io::Result<File> {
     options().read(true).write(true).open(path)
 }
 
+/// Opens for reading and writing at any place, made with mode 0600 where it is missing. What is in it stays.
+pub fn open_for_notes(path: impl AsRef<Path>) -> io::Result<File> {
+    options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
 /// Opens for appending, made with mode 0600 where it is missing.
 pub fn open_append(path: impl AsRef<Path>) -> io::Result<File> {
     options().append(true).create(true).mode(0o600).open(path)

@@ -1,6 +1,8 @@
 //! What /proc tells of other processes.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
 /// A process and its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +29,47 @@ pub fn command_line(pid: i32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
+/// When the kernel made process `pid`: time since it started, in steps of `tick`. None for a process that has ended,
+/// also where it still waits to be reaped.
+pub fn made(pid: i32, tick: Duration) -> Option<Duration> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = after_name(&stat)?;
+    let state = fields.next()?;
+    let made: u32 = fields.nth(MADE_AFTER_STATE)?.parse().ok()?;
+    (!has_ended(state)).then(|| tick * made)
+}
+
+/// How many fields of /proc/PID/stat stand between the state and the time of making. Source: proc(5).
+const MADE_AFTER_STATE: usize = 18;
+
+/// Which run of the kernel this is.
+pub fn boot_id() -> Option<[u8; 16]> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let number = u128::from_str_radix(&text.trim_end().replace('-', ""), 16).ok()?;
+    Some(number.to_be_bytes())
+}
+
+/// Which pid namespace this process is in: the inode that stands for it.
+pub fn pid_namespace() -> Option<u64> {
+    fs::metadata("/proc/self/ns/pid").ok().map(|found| found.ino())
+}
+
 /// Reads `pid (comm) state ppid ...`; the name may hold spaces and parentheses, so the last one counts.
 fn relation(pid: i32, stat: &[u8]) -> Option<Relation> {
-    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
-    let mut fields = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace();
+    let mut fields = after_name(stat)?;
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    Some(Relation { pid, parent, ended: matches!(state, "Z" | "X") })
+    Some(Relation { pid, parent, ended: has_ended(state) })
+}
+
+/// The fields of /proc/PID/stat from the state on.
+fn after_name(stat: &[u8]) -> Option<std::str::SplitAsciiWhitespace<'_>> {
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
+    Some(std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace())
+}
+
+fn has_ended(state: &str) -> bool {
+    matches!(state, "Z" | "X")
 }
 
 #[cfg(test)]
@@ -46,6 +82,17 @@ mod tests {
         assert_eq!(read, Some(Relation { pid: 7, parent: 42, ended: false }));
         assert_eq!(relation(7, b"7 (a) Z 9 1").map(|it| it.ended), Some(true));
         assert_eq!(relation(7, b"garbage"), None);
+    }
+
+    #[test]
+    fn this_process_was_made_before_now_and_in_this_run_of_the_kernel() {
+        use crate::sys::clock;
+        let own = i32::try_from(std::process::id()).unwrap();
+        let made = made(own, clock::tick()).unwrap();
+        let age = clock::since_boot().checked_sub(made).unwrap();
+        assert!(age < Duration::from_secs(86_400), "made {age:?} ago");
+        assert!(boot_id().is_some_and(|id| id != [0; 16]) && boot_id() == boot_id());
+        assert!(pid_namespace().is_some());
     }
 
     #[test]

@@ -101,6 +101,8 @@ pub struct Spawn<'a> {
     pub session: bool,
     /// The signal mask it starts with.
     pub mask: InheritedMask,
+    /// What the new process does just before it becomes the program.
+    pub last: Option<&'a dyn Fn()>,
 }
 
 /// A working directory, by name or by descriptor.
@@ -211,6 +213,9 @@ impl Spawn<'_> {
         if let Err(error) = self.mask.restore() {
             return (Step::Exec, error);
         }
+        if let Some(last) = self.last {
+            last();
+        }
         (Step::Exec, exec(self.argv))
     }
 }
@@ -242,6 +247,48 @@ impl Child {
     /// Sends it a signal. Before it is reaped its pid cannot be another's.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         send(self.pid, signal)
+    }
+}
+
+/// A process that another one started, which has gone since.
+#[derive(Debug)]
+pub struct Orphan {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl Orphan {
+    /// The process that has id `pid` now, if `is_it` says so while it is held: another one cannot get its id unseen.
+    pub fn find(pid: i32, is_it: impl FnOnce() -> bool) -> Option<Orphan> {
+        let pidfd = watch(pid).ok()?;
+        is_it().then_some(Orphan { pid, pidfd })
+    }
+
+    /// Its process id. Once it has ended, that may become another's.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether it has ended. How, only its parent is told.
+    pub fn has_ended(&self) -> bool {
+        fd::is_readable(self.pidfd.as_fd()).unwrap_or(false)
+    }
+
+    /// Sends it a signal, and nobody else.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let (fd, number) = (std::os::fd::AsRawFd::as_raw_fd(&self.pidfd), signal as libc::c_int);
+        // SAFETY: pidfd_send_signal takes a descriptor and numbers; without details a null pointer stands for them.
+        match unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, ptr::null::<libc::siginfo_t>(), 0) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl AsFd for Orphan {
+    /// Readable once the process has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
 }
 

@@ -14,6 +14,7 @@ mod runsv;
 mod runsvchdir;
 mod runsvdir;
 mod runsvdir_user;
+mod successor;
 mod support;
 mod sv;
 mod svlogd;

@@ -1044,8 +1044,12 @@ pub fn listing(directory: &std::path::Path) -> BTreeSet<String> {
             if kind == "file" && entry.file_name() == "status" { found.size() } else { 0 }
         })
     };
-    fs::read_dir(directory).unwrap().map(|entry| describe(entry.unwrap())).collect()
+    let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
+    entries.filter(|entry| !OWN_FILES.iter().any(|own| entry.file_name() == *own)).map(describe).collect()
 }
+
+/// What the original does not have in `supervise/`: notes for a successor, and the log pipe.
+const OWN_FILES: [&str; 2] = ["process", "pipe"];
 
 #[test]
 fn the_files_of_supervise_have_the_originals_types_and_modes() {

@@ -1,0 +1,262 @@
+//! Notes that outlive a supervisor: which processes it started, so that its successor goes on with these instead of
+//! starting others beside them.
+
+use std::time::Duration;
+
+/// What a process is to its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `run`.
+    Run,
+    /// `finish`.
+    Finish,
+    /// A hook in `control/`.
+    Hook,
+}
+
+/// Of whom a note is. Each has one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The service.
+    Main,
+    /// Its log service.
+    Log,
+    /// The control hook.
+    Hook,
+}
+
+/// A process that was started. It writes this itself, before it becomes the program: there is no moment in which it
+/// runs and nobody has noted it.
+///
+/// | bytes  | field | form                                                                    |
+/// |--------|-------|-------------------------------------------------------------------------|
+/// | 0..4   | kind  | u32: 0 no note, 1 run, 2 finish, 3 hook                                 |
+/// | 4..8   | pid   | i32                                                                     |
+/// | 8..16  | asked | u64: nanoseconds since the kernel started, before the process was made  |
+/// | 16..24 | noted | u64: the same when it wrote this                                        |
+///
+/// All little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What it is.
+    pub kind: Kind,
+    /// Its process id, in its supervisor's pid namespace.
+    pub pid: i32,
+    /// Time since the kernel started when it was not made yet.
+    pub asked: Duration,
+    /// Time since the kernel started when it had been made.
+    pub noted: Duration,
+}
+
+/// Where pids and times mean something: one run of the kernel, one pid namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct World {
+    /// The kernel's boot id.
+    pub boot: [u8; 16],
+    /// The inode of the pid namespace.
+    pub pid_namespace: u64,
+}
+
+/// Everything that a supervisor noted, a file of [`BOOK_BYTES`] bytes.
+///
+/// | bytes   | field   | form                                                           |
+/// |---------|---------|----------------------------------------------------------------|
+/// | 0..8    | form    | `homerun1`                                                     |
+/// | 8..24   | boot    | the kernel's boot id                                           |
+/// | 24..32  | pids    | u64, little-endian: the inode of the pid namespace             |
+/// | 32..40  | serving | u64, little-endian: 1, or 0 once the supervisor ended in order |
+/// | 40..112 | notes   | three [`Note`]s: the service, its log service, the hook        |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Book {
+    world: World,
+    serving: bool,
+    notes: [Option<Note>; 3],
+}
+
+/// The size of a [`Book`].
+pub const BOOK_BYTES: usize = HEAD_BYTES + 3 * NOTE_BYTES;
+/// The size of a [`Note`].
+pub const NOTE_BYTES: usize = 24;
+const HEAD_BYTES: usize = 40;
+const FORM: &[u8; 8] = b"homerun1";
+
+impl Place {
+    /// Where its note begins in the book.
+    pub fn offset(self) -> u64 {
+        (HEAD_BYTES + NOTE_BYTES * self.index()) as u64
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Place::Main => 0,
+            Place::Log => 1,
+            Place::Hook => 2,
+        }
+    }
+}
+
+impl Note {
+    /// The note as written.
+    pub fn encode(&self) -> [u8; NOTE_BYTES] {
+        let kind: u32 = match self.kind {
+            Kind::Run => 1,
+            Kind::Finish => 2,
+            Kind::Hook => 3,
+        };
+        let mut bytes = [0; NOTE_BYTES];
+        bytes[..4].copy_from_slice(&kind.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.pid.to_le_bytes());
+        bytes[8..16].copy_from_slice(&nanoseconds(self.asked).to_le_bytes());
+        bytes[16..].copy_from_slice(&nanoseconds(self.noted).to_le_bytes());
+        bytes
+    }
+
+    /// Reads a note; `None` where there is none that can be.
+    fn decode(bytes: &[u8]) -> Option<Note> {
+        let kind = match u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?) {
+            1 => Kind::Run,
+            2 => Kind::Finish,
+            3 => Kind::Hook,
+            _ => return None,
+        };
+        let pid = i32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
+        let time = |at: usize| bytes.get(at..at + 8).map(|it| Duration::from_nanos(number(it)));
+        let note = Note { kind, pid, asked: time(8)?, noted: time(16)? };
+        (pid > 0 && note.asked <= note.noted).then_some(note)
+    }
+
+    /// Whether it is of a process with its pid that the kernel made at `made`, which it tells in steps of `tick`.
+    ///
+    /// The pid was this process's from `asked` to `noted`: another one with it was made earlier or later.
+    pub fn is_of_one_made(&self, made: Duration, tick: Duration) -> bool {
+        made + tick > self.asked && made <= self.noted
+    }
+}
+
+impl Book {
+    /// A book without notes, of a supervisor that serves.
+    pub fn new(world: World) -> Book {
+        Book { world, serving: true, notes: [None; 3] }
+    }
+
+    /// The book as written.
+    pub fn encode(&self) -> [u8; BOOK_BYTES] {
+        let mut bytes = [0; BOOK_BYTES];
+        bytes[..8].copy_from_slice(FORM);
+        bytes[8..24].copy_from_slice(&self.world.boot);
+        bytes[24..32].copy_from_slice(&self.world.pid_namespace.to_le_bytes());
+        bytes[32..40].copy_from_slice(&u64::from(self.serving).to_le_bytes());
+        for (place, note) in bytes[HEAD_BYTES..].chunks_exact_mut(NOTE_BYTES).zip(self.notes) {
+            place.copy_from_slice(&note.map_or([0; NOTE_BYTES], |note| note.encode()));
+        }
+        bytes
+    }
+
+    /// Reads a book; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<Book> {
+        let bytes: &[u8; BOOK_BYTES] = bytes.try_into().ok()?;
+        let boot = bytes[8..24].try_into().ok()?;
+        let mut notes = [None; 3];
+        for (note, place) in notes.iter_mut().zip(bytes[HEAD_BYTES..].chunks_exact(NOTE_BYTES)) {
+            *note = Note::decode(place);
+        }
+        let world = World { boot, pid_namespace: number(&bytes[24..32]) };
+        (bytes.starts_with(FORM)).then_some(Book { world, serving: number(&bytes[32..40]) == 1, notes })
+    }
+
+    /// Whether its supervisor was killed in this world: what it noted may still run.
+    pub fn was_left_in(&self, world: World) -> bool {
+        self.serving && self.world == world
+    }
+
+    /// The note of one of them.
+    pub fn note(&self, place: Place) -> Option<Note> {
+        self.notes[place.index()]
+    }
+
+    /// The same book after its supervisor ended in order.
+    pub fn closed(self) -> Book {
+        Book { serving: false, notes: [None; 3], ..self }
+    }
+
+    /// The same without the note of one of them.
+    pub fn without(mut self, place: Place) -> Book {
+        self.notes[place.index()] = None;
+        self
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Reads up to eight little-endian bytes.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORLD: World = World { boot: *b"0123456789abcdef", pid_namespace: 0xf000_0001 };
+    const TICK: Duration = Duration::from_millis(10);
+
+    fn note() -> Note {
+        Note { kind: Kind::Run, pid: 258, asked: Duration::from_nanos(1), noted: Duration::from_nanos(0x1_0000_0002) }
+    }
+
+    #[test]
+    fn a_note_is_24_bytes() {
+        let bytes = b"\x01\0\0\0\x02\x01\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x01\0\0\0";
+        assert_eq!(note().encode(), *bytes);
+        assert_eq!(Note::decode(bytes), Some(note()));
+    }
+
+    #[test]
+    fn a_book_is_its_head_and_three_notes() {
+        let mut book = Book::new(WORLD);
+        book.notes[Place::Log.index()] = Some(note());
+        let mut wanted = b"homerun10123456789abcdef\x01\0\0\xf0\0\0\0\0\x01\0\0\0\0\0\0\0".to_vec();
+        wanted.extend([0; 24]);
+        wanted.extend(note().encode());
+        wanted.extend([0; 24]);
+        assert_eq!(book.encode(), *wanted);
+        assert_eq!(Place::Log.offset(), 64);
+        assert_eq!(Book::decode(&wanted), Some(book));
+        assert_eq!((book.note(Place::Main), book.note(Place::Log)), (None, Some(note())));
+        assert_eq!(book.without(Place::Log), Book::new(WORLD));
+    }
+
+    #[test]
+    fn what_is_no_book_or_no_note_is_none() {
+        let bytes = Book::new(WORLD).encode();
+        assert_eq!(Book::decode(&bytes[1..]), None);
+        assert_eq!(Book::decode(&[0; BOOK_BYTES]), None);
+        for (kind, pid) in [(0, 1), (4, 1), (1, 0), (1, -1)] {
+            let mut bytes = note().encode();
+            bytes[0] = kind;
+            bytes[4..8].copy_from_slice(&i32::to_le_bytes(pid));
+            assert_eq!(Note::decode(&bytes), None, "kind {kind}, pid {pid}");
+        }
+        let torn = Note { asked: Duration::MAX, ..note() };
+        assert_eq!(Note::decode(&torn.encode()), None);
+    }
+
+    #[test]
+    fn a_book_counts_in_its_world_and_until_it_is_closed() {
+        let book = Book::new(WORLD);
+        assert!(book.was_left_in(WORLD));
+        assert!(!book.closed().was_left_in(WORLD), "its supervisor ended in order");
+        assert!(!book.was_left_in(World { boot: [0; 16], ..WORLD }), "the machine was started again");
+        assert!(!book.was_left_in(World { pid_namespace: 1, ..WORLD }), "that was in another container");
+    }
+
+    #[test]
+    fn a_process_that_got_the_pid_later_or_had_it_before_is_another() {
+        let note = Note { asked: 100 * TICK, noted: 102 * TICK + TICK / 2, ..note() };
+        for (made, is_it) in [(98, false), (99, false), (100, true), (102, true), (103, false), (1000, false)] {
+            assert_eq!(note.is_of_one_made(made * TICK, TICK), is_it, "made at tick {made}");
+        }
+    }
+}

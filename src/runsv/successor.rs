@@ -1,0 +1,120 @@
+//! What a supervisor that was killed left to this one: processes that are not its children, and what was wanted.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use crate::model::note::{Book, Kind, Note, Place, World};
+use crate::model::service::{Death, Left, Remains};
+use crate::model::status::Status;
+use crate::model::tai::Label;
+use crate::msg::{Failure, Tried as _};
+use crate::sys::process::{self, Child, Orphan};
+use crate::sys::signal::Signal;
+use crate::sys::{clock, proc};
+
+/// A process of the service, whoever started it.
+pub enum Process {
+    /// This supervisor.
+    Own(Child),
+    /// One before it.
+    Found(Orphan),
+}
+
+impl Process {
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        match self {
+            Process::Own(child) => child.pid(),
+            Process::Found(orphan) => orphan.pid(),
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        match self {
+            Process::Own(child) => child.signal(signal),
+            Process::Found(orphan) => orphan.signal(signal),
+        }
+    }
+
+    /// How it ended, once it has.
+    pub fn end(&self) -> Option<Death> {
+        match self {
+            Process::Own(child) => match child.reap() {
+                Ok(None) => None,
+                Ok(Some(status)) => Some(Death::of(status)),
+                // Not ours any more: it is gone all the same.
+                Err(_) => Some(Death::Exited(process::EXIT_NOT_STARTED as u8)),
+            },
+            Process::Found(orphan) => orphan.has_ended().then_some(Death::Unseen),
+        }
+    }
+}
+
+impl AsFd for Process {
+    /// Readable once the process has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Process::Own(child) => child.as_fd(),
+            Process::Found(orphan) => orphan.as_fd(),
+        }
+    }
+}
+
+/// Where pids and times mean something now. Errors: there is no /proc to tell.
+pub fn world() -> Result<World, Failure> {
+    let missing = || io::Error::from(io::ErrorKind::NotFound);
+    let boot = proc::boot_id().ok_or_else(missing).tried("read", "/proc/sys/kernel/random/boot_id")?;
+    let pid_namespace = proc::pid_namespace().ok_or_else(missing).tried("stat", "/proc/self/ns/pid")?;
+    Ok(World { boot, pid_namespace })
+}
+
+/// What was left of a service or its log service.
+pub struct Found {
+    /// For the model.
+    pub left: Left,
+    /// What still runs.
+    pub process: Option<Process>,
+    /// The time of the last change.
+    pub since: Label,
+}
+
+impl Found {
+    /// What `book` and the last `record` tell of one of the two. `has_finish` for a service that has one.
+    pub fn of(book: &Book, place: Place, record: &Status, has_finish: bool) -> Found {
+        let now = clock::now();
+        let note = book.note(place);
+        let process = note.as_ref().and_then(find);
+        let remains = match (note.map(|note| (note.kind, began(&note, now))), &process) {
+            (Some((Kind::Run, since)), Some(_)) => Remains::Run { since },
+            (Some((Kind::Run, since)), None) => Remains::EndedRun { since, has_finish },
+            (Some((Kind::Finish, since)), Some(_)) => Remains::Finish { since },
+            _ => Remains::Nothing,
+        };
+        let is_recorded = process.as_ref().map_or(0, Process::pid) == record.pid;
+        let since = match note {
+            _ if is_recorded => record.since,
+            Some(note) if remains.is_something() => Label::of(clock::wall().saturating_sub(age(&note))),
+            _ => Label::of(clock::wall()),
+        };
+        let left = Left { want: record.want, paused: record.paused, got_term: record.got_term, remains };
+        Found { left, process, since }
+    }
+}
+
+/// The process that a note is of, if it still runs.
+pub fn find(note: &Note) -> Option<Process> {
+    let tick = clock::tick();
+    let is_it = || proc::made(note.pid, tick).is_some_and(|made| note.is_of_one_made(made, tick));
+    Orphan::find(note.pid, is_it).map(Process::Found)
+}
+
+/// When the process of a note began, by the clock for delays.
+fn began(note: &Note, now: Instant) -> Instant {
+    now.checked_sub(age(note)).unwrap_or(now)
+}
+
+fn age(note: &Note) -> Duration {
+    clock::since_boot().saturating_sub(note.noted)
+}
