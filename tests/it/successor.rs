@@ -305,8 +305,10 @@ fn an_exit_is_carried_out_by_the_successor() {
     assert_eq!(tree.heard_already(), None);
 }
 
-/// The note of the service's process, in `foo`.
-fn with_note(tree: &Tree, change: impl FnOnce(World, Note) -> (World, Note)) {
+type Change = fn(World, Note) -> (World, Note);
+
+/// Changes what `foo` has noted of the service's process.
+fn with_note(tree: &Tree, change: Change) {
     let path = tree.path("foo/supervise/process");
     let bytes = fs::read(&path).unwrap();
     let book = Book::decode(&bytes).unwrap();
@@ -324,7 +326,7 @@ fn with_note(tree: &Tree, change: impl FnOnce(World, Note) -> (World, Note)) {
 fn a_process_that_only_has_the_pid_is_told_apart_and_left_alone() {
     let tree = Tree::new();
     // Another boot, another container, and a process that was made before or after the one that is noted.
-    let changes: [fn(World, Note) -> (World, Note); 4] = [
+    let changes: [Change; 4] = [
         |world, note| (World { boot: [7; 16], ..world }, note),
         |world, note| (World { pid_namespace: world.pid_namespace + 1, ..world }, note),
         |world, note| (world, later(note)),
