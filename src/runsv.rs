@@ -2,7 +2,7 @@
 //!
 //! The loop waits for the next control byte, death, signal or deadline, asks [`crate::model::pair`] what to do, and
 //! does it. It never blocks and never sleeps; once it runs, no error ends it. Should it be killed all the same, the
-//! next one goes on with what runs: [`successor`].
+//! next one goes on with what runs.
 
 mod successor;
 
