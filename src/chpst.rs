@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::ops::RangeInclusive;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -18,6 +19,7 @@ use self::emulation::Emulation;
 use crate::cli::{self, Usage};
 use crate::model::envdir::{Setting, apply};
 use crate::model::ids::{self, Ids, Invalid};
+use crate::model::limit::{self as prlimit, Bounds};
 use crate::model::{lookup, number};
 use crate::msg::{self, Failure, Severity, Speaker, Tried as _};
 use crate::sys::limit::{self, Resource};
@@ -37,6 +39,11 @@ const ARGUMENTS: &str = "[-vVP012] [-u user[:group]] [-U user[:group]] [-b argv0
 /// The id of an option and what it limits.
 type Limit = (&'static str, &'static [Resource]);
 
+/// The nice values that the kernel knows.
+const NICE_VALUES: RangeInclusive<i32> = -20..=19;
+/// The values of /proc/self/oom_score_adj.
+const OOM_SCORES: RangeInclusive<i32> = -1000..=1000;
+
 /// The limits that have an option: its id and what it limits. Source: runit 2.3.0, src/chpst.c.
 const LIMITS: [Limit; 8] = [
     ("memory", &MEMORY),
@@ -47,6 +54,26 @@ const LIMITS: [Limit; 8] = [
     ("core-size", &[Resource::RLIMIT_CORE]),
     ("resident", &[Resource::RLIMIT_RSS]),
     ("seconds", &[Resource::RLIMIT_CPU]),
+];
+
+/// The limits that `--limit` knows, by their names in prlimit(1).
+const RESOURCES: [(&str, Resource); 16] = [
+    ("as", Resource::RLIMIT_AS),
+    ("core", Resource::RLIMIT_CORE),
+    ("cpu", Resource::RLIMIT_CPU),
+    ("data", Resource::RLIMIT_DATA),
+    ("fsize", Resource::RLIMIT_FSIZE),
+    ("locks", Resource::RLIMIT_LOCKS),
+    ("memlock", Resource::RLIMIT_MEMLOCK),
+    ("msgqueue", Resource::RLIMIT_MSGQUEUE),
+    ("nice", Resource::RLIMIT_NICE),
+    ("nofile", Resource::RLIMIT_NOFILE),
+    ("nproc", Resource::RLIMIT_NPROC),
+    ("rss", Resource::RLIMIT_RSS),
+    ("rtprio", Resource::RLIMIT_RTPRIO),
+    ("rttime", Resource::RLIMIT_RTTIME),
+    ("sigpending", Resource::RLIMIT_SIGPENDING),
+    ("stack", Resource::RLIMIT_STACK),
 ];
 
 const MEMORY: [Resource; 4] =
@@ -64,10 +91,12 @@ pub fn command() -> Command {
         value("root", '/', "ROOT", "change the root directory"),
         value("pwd", 'C', "PWD", "change the working directory, after -/"),
         value("argv0", 'b', "ARGV0", "run PROG under this name"),
-        long("umask", "set the file creation mask, in octal").value_name("MODE").value_parser(value_parser!(OsString)),
+        long_value("umask", "MODE", "set the file creation mask, in octal"),
     ];
     let process = [
+        long_value("nice-value", "N", "set the nice value, from -20 to 19"),
         value("nice", 'n', "INC", "add INC to the nice value"),
+        long_value("oom-score", "N", "be killed sooner, or later, without memory"),
         value("lock", 'l', "LOCK", "lock this file, waiting for it").action(ArgAction::Append),
         value("lock-now", 'L', "LOCK", "lock this file, or fail at once").action(ArgAction::Append),
         flag("session", 'P', "lead a new session"),
@@ -84,6 +113,7 @@ pub fn command() -> Command {
         value("core-size", 'c', "BYTES", "size of a core file"),
         value("resident", 'r', "BYTES", "resident memory"),
         value("seconds", 't', "SECONDS", "processor time"),
+        long_value("limit", "NAME=SOFT:HARD", "any limit, as prlimit(1)").action(ArgAction::Append),
     ];
     let other = [
         flag("verbose", 'v', "print warnings"),
@@ -98,15 +128,19 @@ pub fn command() -> Command {
         .after_help("See chpst(8).")
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .args(user.map(|arg| arg.help_heading("Process")))
-        .args(place.map(|arg| arg.help_heading("Place and environment")))
-        .args(process.map(|arg| arg.help_heading("Process")))
-        .args(limits.map(|arg| arg.help_heading("Soft limits")))
-        .args(other.map(|arg| arg.help_heading("Other")))
+        .args(user)
+        .args(place)
+        .args(process)
+        .args(other)
+        .args(limits.map(|arg| arg.help_heading("Limits")))
 }
 
 fn long(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).help(help)
+}
+
+fn long_value(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    long(name, help).value_name(value).value_parser(value_parser!(OsString))
 }
 
 fn flag(id: &'static str, letter: char, help: &'static str) -> Arg {
@@ -132,13 +166,25 @@ pub fn run(name: &OsStr, args: Vec<OsString>) -> ExitCode {
         msg::to_stderr(concat!("homerun ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
         return usage.fail();
     }
-    if given.options.get_flag("all-groups") && !is_user_alone(given.options.get_one("user")) {
-        msg::to_stderr(b"chpst: option requires -u user without groups -- all-groups\n");
-        return usage.fail();
-    }
     match Changes::from_options(&given.options) {
-        Some(changes) if !given.operands.is_empty() => changes.carry_out(given.operands),
-        _ => usage.fail(),
+        Ok(changes) if !given.operands.is_empty() => changes.carry_out(given.operands),
+        Ok(_) | Err(Wrong(None)) => usage.fail(),
+        Err(Wrong(Some(complaint))) => {
+            msg::to_stderr(&msg::join(&[b"chpst: ", complaint.replace('\n', "?").as_bytes(), b"\n"]));
+            usage.fail()
+        }
+    }
+}
+
+/// The options cannot be followed. The original says nothing about it but its usage; ours has words for its own options.
+struct Wrong(Option<String>);
+
+impl Wrong {
+    const WORDLESS: Wrong = Wrong(None);
+
+    /// In the form of the original's complaints about options.
+    fn option(complaint: &str, option: &str) -> Wrong {
+        Wrong(Some(format!("{complaint} -- {option}")))
     }
 }
 
@@ -162,13 +208,15 @@ struct Changes {
     directories_in_environment: Directories,
     root: Option<OsString>,
     directory: Option<OsString>,
+    oom_score: Option<i32>,
+    nice_value: Option<i32>,
     nice: i32,
     shown_user: Option<Who>,
     user: Option<Who>,
     lock: Option<Lock>,
     closed: Vec<Standard>,
     umask: Option<u32>,
-    limits: Vec<(Resource, u64)>,
+    limits: Vec<NewLimit>,
     argv0: Option<OsString>,
     failure: OnFailure,
 }
@@ -201,6 +249,15 @@ enum Who {
     AllGroups(OsString),
     /// A user, whatever colons are in the name.
     Account(OsString),
+}
+
+/// One limit and what to make of it.
+#[derive(Clone, Copy)]
+struct NewLimit {
+    resource: Resource,
+    bounds: Bounds,
+    deed: &'static str,
+    name: &'static str,
 }
 
 struct Lock {
@@ -251,25 +308,33 @@ fn speaker() -> Speaker {
 }
 
 impl Changes {
-    /// What was asked for; `None` when a number is malformed or there are two locks.
-    fn from_options(options: &ArgMatches) -> Option<Changes> {
+    /// What was asked for.
+    fn from_options(options: &ArgMatches) -> Result<Changes, Wrong> {
         let value = |id: &str| options.get_one::<OsString>(id).cloned();
-        Some(Changes {
+        if options.get_flag("all-groups") && !is_user_alone(options.get_one("user")) {
+            return Err(Wrong::option("option requires -u user without groups", "all-groups"));
+        }
+        let increment = value("nice").map_or(Some(0), |text| number::increment(text.as_bytes()));
+        let soft = limits(options, &LIMITS, number::limit).ok_or(Wrong::WORDLESS)?;
+        Ok(Changes {
             verbose: options.get_flag("verbose"),
             session: options.get_flag("session"),
             environment: value("envdir"),
             root: value("root"),
             directory: value("pwd"),
-            nice: value("nice").map_or(Some(0), |text| number::increment(text.as_bytes()))?,
+            oom_score: parsed(options, "oom-score", "no number from -1000 to 1000", |it| {
+                number::signed(it, OOM_SCORES)
+            })?,
+            nice_value: parsed(options, "nice-value", "no number from -20 to 19", |it| {
+                number::signed(it, NICE_VALUES)
+            })?,
+            nice: increment.ok_or(Wrong::WORDLESS)?,
             shown_user: value("shown-user").map(Who::Ids),
             user: value("user").map(if options.get_flag("all-groups") { Who::AllGroups } else { Who::Ids }),
-            lock: lock(options)?,
+            lock: lock(options).ok_or(Wrong::WORDLESS)?,
             closed: Standard::ALL.iter().filter(|(_, id)| options.get_flag(id)).map(|(it, _)| *it).collect(),
-            umask: match value("umask") {
-                Some(text) => Some(number::mode(text.as_bytes())?),
-                None => None,
-            },
-            limits: limits(options, &LIMITS, number::limit)?,
+            umask: parsed(options, "umask", "no octal number up to 777", number::mode)?,
+            limits: in_order(soft.into_iter().chain(named_limits(options)?)),
             argv0: value("argv0"),
             ..Changes::default()
         })
@@ -298,12 +363,18 @@ impl Changes {
             let _ = process::lead_session(); // it fails for the leader of a group, who goes on as it is
         }
         let mut settings = self.read_environment()?;
+        if let Some(score) = self.oom_score {
+            limit::set_oom_score(score).tried("set oom score", "")?;
+        }
         if let Some(root) = &self.root {
             std::env::set_current_dir(root).tried_with("change directory", root)?;
             file::change_root(Path::new(".")).tried("change root directory", "")?;
         }
         if let Some(directory) = &self.directory {
             std::env::set_current_dir(directory).tried_with("change directory", directory)?;
+        }
+        if let Some(value) = self.nice_value {
+            limit::set_nice(value).tried("set nice value", "")?;
         }
         if self.nice != 0 {
             limit::add_nice(self.nice).tried("set nice level", "")?;
@@ -314,7 +385,9 @@ impl Changes {
             settings.push(Setting::set("UID", identity.uid.to_string()));
         }
         if let Some(who) = &self.user {
-            who.find()?.assume()?;
+            let identity = who.find()?;
+            self.raise_hard_limits()?; // the user may not be one who can
+            identity.assume()?;
         }
         let lock = self.lock.as_ref().map(Lock::take).transpose()?;
 
@@ -338,13 +411,22 @@ impl Changes {
         if let Some(mask) = self.umask {
             limit::set_umask(mask);
         }
-        for (resource, soft) in self.limits {
-            limit::set_soft_limit(resource, soft).tried("setrlimit()", "")?;
+        for limit in self.limits {
+            limit::set_limit(limit.resource, limit.bounds.soft, limit.bounds.hard).tried(limit.deed, limit.name)?;
         }
         process::default_action(Signal::SIGPIPE); // our runtime ignores it, and an exec keeps that
         let error = image.exec();
         drop(lock); // held until here, and beyond where there is a program
         Err(Failure::with("run", &name, error).into())
+    }
+
+    fn raise_hard_limits(&self) -> Result<(), Failure> {
+        for limit in &self.limits {
+            if let Some(hard) = limit.bounds.hard {
+                limit::raise_hard_limit(limit.resource, hard).tried(limit.deed, limit.name)?;
+            }
+        }
+        Ok(())
     }
 
     fn read_environment(&self) -> Result<Vec<Setting>, Failure> {
@@ -383,17 +465,57 @@ fn lock(options: &ArgMatches) -> Option<Option<Lock>> {
     all.next().is_none().then_some(first)
 }
 
-/// The limits asked for, in the order in which they were: of two for one resource the last one counts.
-fn limits(options: &ArgMatches, known: &[Limit], parse: fn(&[u8]) -> Option<u64>) -> Option<Vec<(Resource, u64)>> {
+/// What the value of option `id` means, if it was given; without a meaning it is `fault`.
+fn parsed<T>(
+    options: &ArgMatches,
+    id: &str,
+    fault: &str,
+    parse: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Option<T>, Wrong> {
+    let Some(text) = options.get_one::<OsString>(id) else { return Ok(None) };
+    match parse(text.as_bytes()) {
+        Some(value) => Ok(Some(value)),
+        None => Err(Wrong::option(&format!("{fault}: {}", text.display()), id)),
+    }
+}
+
+/// A limit and the place of its option on the command line.
+type Placed = (usize, NewLimit);
+
+/// The soft limits asked for by a letter.
+fn limits(options: &ArgMatches, known: &[Limit], parse: fn(&[u8]) -> Option<u64>) -> Option<Vec<Placed>> {
     let mut found = Vec::new();
     for (id, resources) in known {
         if let (Some(text), Some(index)) = (options.get_one::<OsString>(id), options.index_of(id)) {
-            found.push((index, *resources, parse(text.as_bytes())?));
+            let bounds = Bounds { soft: Some(parse(text.as_bytes())?), hard: None };
+            let each = resources.iter().map(|it| NewLimit { resource: *it, bounds, deed: "setrlimit()", name: "" });
+            found.extend(each.map(|limit| (index, limit)));
         }
     }
-    found.sort_by_key(|(index, ..)| *index);
-    let each = |(_, resources, soft): (usize, &'static [Resource], u64)| resources.iter().map(move |it| (*it, soft));
-    Some(found.into_iter().flat_map(each).collect())
+    Some(found)
+}
+
+/// The limits asked for by `--limit`.
+fn named_limits(options: &ArgMatches) -> Result<Vec<Placed>, Wrong> {
+    let texts = options.get_many::<OsString>("limit").into_iter().flatten();
+    let places = options.indices_of("limit").into_iter().flatten();
+    places.zip(texts).map(|(place, text)| Ok((place, named_limit(text)?))).collect()
+}
+
+fn named_limit(text: &OsStr) -> Result<NewLimit, Wrong> {
+    let (name, bounds) = prlimit::parse(text.as_bytes());
+    let wrong = |fault: &str| Wrong::option(&format!("{fault}: {}", text.display()), "limit");
+    let known = RESOURCES.iter().find(|(known, _)| known.as_bytes() == name);
+    let (name, resource) = *known.ok_or_else(|| wrong("unknown resource"))?;
+    let bounds = bounds.map_err(|fault| wrong(fault.words()))?;
+    Ok(NewLimit { resource, bounds, deed: "set limit", name })
+}
+
+/// In the order in which they were asked for: of two for one resource the last one counts.
+fn in_order(limits: impl IntoIterator<Item = Placed>) -> Vec<NewLimit> {
+    let mut limits: Vec<Placed> = limits.into_iter().collect();
+    limits.sort_by_key(|(place, _)| *place);
+    limits.into_iter().map(|(_, limit)| limit).collect()
 }
 
 impl Lock {

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use clap::Command;
 
-use super::{ARGUMENTS, Changes, Directories, EXIT_USAGE, Limit, Lock, MEMORY, OnFailure, Who, flag, limits, value};
+use super::{
+    ARGUMENTS, Changes, Directories, EXIT_USAGE, Limit, Lock, MEMORY, OnFailure, Who, flag, in_order, limits, value,
+};
 use crate::cli::Usage;
 use crate::model::number;
 use crate::sys::limit::Resource;
@@ -126,7 +128,7 @@ fn softlimit(usage: &Usage, name: &OsStr, args: Vec<OsString>) -> Result<Plan, E
     let command = bare("softlimit").args(LIMITS.map(|(letter, (id, _))| value(id, letter, "N", "")));
     let given = usage.parse(command, args)?;
     match limits(&given.options, &LIMITS.map(|(_, limit)| limit), number::limit_or_hard) {
-        Some(limits) => Ok((Changes { limits, ..Changes::default() }, given.operands)),
+        Some(limits) => Ok((Changes { limits: in_order(limits), ..Changes::default() }, given.operands)),
         None => Err(Usage::new(name, ARGUMENTS, EXIT_USAGE).fail()), // as the original does
     }
 }

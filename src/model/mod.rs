@@ -7,6 +7,7 @@ pub mod control;
 pub mod envdir;
 pub mod family;
 pub mod ids;
+pub mod limit;
 pub mod line;
 pub mod logconfig;
 pub mod login;

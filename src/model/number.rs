@@ -3,6 +3,8 @@
 //! Source: runit 2.3.0, src/scan_ulong.c and src/chpst.c. Differs: there a number that does not fit wraps, so that
 //! a huge limit becomes a tiny one; here it stays as large as can be.
 
+use std::ops::RangeInclusive;
+
 /// No limit at all: whatever the hard limit allows.
 pub const UNLIMITED: u64 = u64::MAX;
 
@@ -17,6 +19,28 @@ pub fn strict(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// Parses decimal digits, at least one, that fit into 64 bits.
+pub fn fitting(text: &[u8]) -> Option<u64> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
+}
+
+/// Parses a number of `range`: `5`, `+5` or `-5`, with at least one digit.
+pub fn signed(text: &[u8], range: RangeInclusive<i32>) -> Option<i32> {
+    let (negative, digits) = sign(text);
+    let number = i32::try_from(fitting(digits)?).ok()?;
+    let number = if negative { -number } else { number };
+    range.contains(&number).then_some(number)
+}
+
+fn sign(text: &[u8]) -> (bool, &[u8]) {
+    match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    }
+}
+
 /// Parses a soft limit; a number beyond the largest signed one means [`UNLIMITED`].
 pub fn limit(text: &[u8]) -> Option<u64> {
     strict(text).map(|number| if number > i64::MAX.unsigned_abs() { UNLIMITED } else { number })
@@ -29,11 +53,7 @@ pub fn limit_or_hard(text: &[u8]) -> Option<u64> {
 
 /// Parses a nice increment: `5`, `+5` or `-5`.
 pub fn increment(text: &[u8]) -> Option<i32> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
+    let (negative, digits) = sign(text);
     let by = i32::try_from(strict(digits)?).unwrap_or(WHOLE_NICE_RANGE).min(WHOLE_NICE_RANGE);
     Some(if negative { -by } else { by })
 }
@@ -101,6 +121,16 @@ mod tests {
         assert_eq!(increment(b"4294967297"), Some(39));
         assert_eq!(increment(b"-4294967297"), Some(-39));
         assert_eq!(increment(b"99999999999999999999999"), Some(39));
+    }
+
+    #[test]
+    fn a_number_of_a_range_has_digits_and_stays_in_it() {
+        for (text, number) in [("0", 0), ("-0", 0), ("19", 19), ("+19", 19), ("-20", -20), ("007", 7)] {
+            assert_eq!(signed(text.as_bytes(), -20..=19), Some(number), "{text:?}");
+        }
+        for text in ["", "-", "+", "20", "-21", "x", "5x", "--5", " 5", "4294967296", "99999999999999999999"] {
+            assert_eq!(signed(text.as_bytes(), -20..=19), None, "{text:?}");
+        }
     }
 
     #[test]
