@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 
-use homerun::model::status::{Status, Want};
+use homerun::model::status::{State, Status, Want};
 use homerun::sys::process::send;
 use homerun::sys::signal::Signal;
 
@@ -272,8 +272,16 @@ fn a_runsv_that_was_killed_is_started_again() {
     let _keeper = keep(&tree);
     symlink(elsewhere(&tree, "foo"), tree.path("services/foo")).unwrap();
     assert_eq!(tree.heard(), "foo up");
-    send(parent(pid_of(&tree, "services/foo")), Signal::SIGKILL).unwrap();
-    assert_eq!(tree.heard(), "foo up");
+    let pid = pid_of(&tree, "services/foo");
+    let runsv = parent(pid);
+    send(runsv, Signal::SIGKILL).unwrap();
+    wait_until_gone(runsv);
+    tree.wait_status(&tree.path("services/foo/supervise"), |status| status.pid == pid);
+    // The service goes on, and the new one sees its end.
+    send(pid, Signal::SIGKILL).unwrap();
+    assert_eq!((tree.heard(), tree.heard()), ("foo finish".into(), "foo up".into()));
+    let is_next = |status: &Status| status.state == State::Run && status.pid != pid;
+    assert_ne!(parent(tree.wait_status(&tree.path("services/foo/supervise"), is_next).pid), runsv);
 }
 
 #[test]
