@@ -429,7 +429,6 @@ impl Supervisor {
             directory: directory.map(Directory::Path),
             stdin: self.pipe.as_ref().filter(|_| who == Who::Log).map(|pipe| pipe.reading.as_fd()),
             stdout: self.pipe.as_ref().filter(|_| who == Who::Main).and_then(LogPipe::writing),
-            stderr: None,
             session: false,
             mask: self.mask,
             last: Some(&note),
@@ -482,7 +481,6 @@ impl Supervisor {
             directory: None,
             stdin: None,
             stdout: self.pipe.as_ref().and_then(LogPipe::writing),
-            stderr: None,
             session: false,
             mask: self.mask,
             last: Some(&note),
@@ -541,6 +539,10 @@ impl Supervisor {
                 None => return,
             },
         };
+        // One that never became its program is not recorded: nobody shall believe that it runs.
+        if side.process.as_ref().is_some_and(Process::is_stillborn) {
+            return;
+        }
         let status = service.record(side.since, side.process.as_ref().map_or(0, Process::pid));
         side.publish(&status, &self.speaker);
     }

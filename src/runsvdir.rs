@@ -480,7 +480,6 @@ impl Tree {
             directory: Some(Directory::Open(directory)),
             stdin: None,
             stdout: None,
-            stderr: None,
             session: self.sessions,
             mask: self.mask,
             last: None,

@@ -30,6 +30,11 @@ impl Process {
         }
     }
 
+    /// Whether it could not become its program: it has ended, or is about to.
+    pub fn is_stillborn(&self) -> bool {
+        matches!(self, Process::Own(child) if child.is_stillborn())
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         match self {

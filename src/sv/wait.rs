@@ -255,7 +255,6 @@ impl<'a> Target<'a> {
             directory: Some(Directory::Path(&path)),
             stdin: None,
             stdout: Some(nowhere.as_fd()),
-            stderr: None,
             session: false,
             mask: InheritedMask::current()?,
             last: None,

@@ -152,7 +152,6 @@ impl Running {
             directory: Some(Directory::Open(folder.as_fd())),
             stdin: Some(source.as_fd()),
             stdout: Some(output.as_fd()),
-            stderr: None,
             session: false,
             mask: tools.mask,
             last: None,

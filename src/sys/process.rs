@@ -95,8 +95,6 @@ pub struct Spawn<'a> {
     pub stdin: Option<BorrowedFd<'a>>,
     /// Descriptor 1, or as inherited.
     pub stdout: Option<BorrowedFd<'a>>,
-    /// Descriptor 2, or as inherited.
-    pub stderr: Option<BorrowedFd<'a>>,
     /// Make it the leader of a session of its own.
     pub session: bool,
     /// The signal mask it starts with.
@@ -133,13 +131,69 @@ pub const EXIT_NOT_STARTED: i32 = 111;
 pub struct Child {
     pid: i32,
     pidfd: OwnedFd,
+    is_stillborn: bool,
+}
+
+/// What a new process is to do, and what came of it.
+struct Birth<'a> {
+    spawn: &'a Spawn<'a>,
+    further: &'a [(BorrowedFd<'a>, RawFd)],
+    failure: Option<(Step, io::Error)>,
+}
+
+impl Birth<'_> {
+    /// In the new process, with the `Birth` at `this`: returns, as its end, only when it could not become the program.
+    extern "C" fn be_born(this: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: it is what `start_with` gave to clone(2), and nobody else uses it until this process is done with it.
+        let birth = unsafe { &mut *this.cast::<Birth<'_>>() };
+        birth.failure = Some(birth.spawn.become_it(birth.further));
+        EXIT_NOT_STARTED
+    }
+}
+
+/// Memory for a process that has not become its program yet, with a page below it that nobody may touch.
+struct Stack {
+    memory: *mut libc::c_void,
+}
+
+impl Stack {
+    const BYTES: usize = 192 << 10;
+    const GUARD_BYTES: usize = 64 << 10; // a whole number of pages, however large they are
+
+    fn new() -> io::Result<Stack> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping, wherever the kernel likes, touches nothing that is there.
+        let memory = unsafe { libc::mmap(ptr::null_mut(), Stack::BYTES, libc::PROT_NONE, flags, -1, 0) };
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let stack = Stack { memory };
+        let usable = Stack::BYTES - Stack::GUARD_BYTES;
+        // SAFETY: this is the upper part of the mapping that was just made.
+        let result =
+            unsafe { libc::mprotect(memory.byte_add(Stack::GUARD_BYTES), usable, libc::PROT_READ | libc::PROT_WRITE) };
+        if result == 0 { Ok(stack) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Where it begins: stacks grow downwards.
+    fn top(&self) -> *mut libc::c_void {
+        // SAFETY: the end of the mapping, just past its last byte.
+        unsafe { self.memory.byte_add(Stack::BYTES) }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: nobody runs on it any more: who does, keeps its maker from getting here.
+        unsafe { libc::munmap(self.memory, Stack::BYTES) };
+    }
 }
 
 impl Spawn<'_> {
-    /// Starts the program.
+    /// Starts the program, and waits until the new process has become it.
     ///
-    /// When the new process cannot become it, `explain` runs there with the step that failed, and the process ends
-    /// with [`EXIT_NOT_STARTED`]. Errors: no process or descriptor could be had; nothing was started.
+    /// When it cannot, `explain` is told the step that failed, and the process ends with [`EXIT_NOT_STARTED`], as
+    /// [`Child::reap`] will tell. Errors: no process, memory or descriptor could be had; nothing was started.
     pub fn start(&self, explain: impl FnOnce(Step, io::Error)) -> io::Result<Child> {
         self.start_with(&[], explain)
     }
@@ -152,35 +206,24 @@ impl Spawn<'_> {
         further: &[(BorrowedFd<'_>, RawFd)],
         explain: impl FnOnce(Step, io::Error),
     ) -> io::Result<Child> {
+        let stack = Stack::new()?;
+        let mut birth = Birth { spawn: self, further, failure: None };
         let mut pidfd: RawFd = -1;
-        let flags = libc::CLONE_PIDFD | libc::SIGCHLD;
-        // SAFETY: without CLONE_VM this is fork(2) that also stores a pidfd where the third argument points. This
-        // program has one thread, so the child may go on like any single process.
-        let pid = unsafe {
-            libc::syscall(
-                libc::SYS_clone,
-                flags,
-                ptr::null::<u8>(),
-                &raw mut pidfd,
-                ptr::null::<u8>(),
-                ptr::null::<u8>(),
-            )
-        };
-        match pid {
-            -1 => Err(io::Error::last_os_error()),
-            0 => {
-                let (step, error) = self.become_it(further);
-                explain(step, error);
-                // SAFETY: _exit ends this process without running anything of the parent's.
-                unsafe { libc::_exit(EXIT_NOT_STARTED) }
-            }
-            pid => {
-                let pid = i32::try_from(pid).map_err(|_| io::ErrorKind::InvalidData)?;
-                // SAFETY: the kernel has just made this descriptor (close-on-exec) and nobody else owns it.
-                let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-                Ok(Child { pid, pidfd })
-            }
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+        // SAFETY: the new process shares this memory instead of copying its page tables, and this one, which has one
+        // thread, waits until it has become the program or ended. It runs on a stack of its own, and touches nothing
+        // but that and `birth`, which live here until then. A pidfd is stored where the fifth argument points.
+        let pid = unsafe { libc::clone(Birth::be_born, stack.top(), flags, (&raw mut birth).cast(), &raw mut pidfd) };
+        if pid == -1 {
+            return Err(io::Error::last_os_error());
         }
+        // SAFETY: the kernel has just made this descriptor (close-on-exec) and nobody else owns it.
+        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+        let is_stillborn = birth.failure.is_some();
+        if let Some((step, error)) = birth.failure {
+            explain(step, error);
+        }
+        Ok(Child { pid, pidfd, is_stillborn })
     }
 
     /// In the child: returns only on failure.
@@ -189,8 +232,7 @@ impl Spawn<'_> {
             // SAFETY: setsid takes nothing. A new child leads no group, so it cannot fail.
             unsafe { libc::setsid() };
         }
-        let wanted = [(self.stdin, 0), (self.stdout, 1), (self.stderr, 2)];
-        for (source, target) in wanted {
+        for (source, target) in [(self.stdin, 0), (self.stdout, 1)] {
             if let Some(source) = source
                 && let Err(error) = fd::copy_onto(source, target)
             {
@@ -237,6 +279,11 @@ impl Child {
     /// Its process id, valid until [`Child::reap`] has given its end.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Whether it could not become the program: it has ended, or is about to.
+    pub fn is_stillborn(&self) -> bool {
+        self.is_stillborn
     }
 
     /// How it ended, once it has.

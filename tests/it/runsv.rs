@@ -113,6 +113,23 @@ fn a_script_that_cannot_be_run_is_told_each_time_and_counts_as_111() {
     assert_eq!(baz.ended().0.code(), Some(0));
 }
 
+#[test]
+fn a_script_that_cannot_be_run_is_never_said_to_run() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").file("run", "#!/bin/sh\n").start_heard();
+    let fatal = "runsv foo: fatal: unable to start ./run: access denied";
+    assert_eq!(tree.heard(), fatal);
+    let said = tree.sv(&["-w", "1", "start", "foo"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(1), ""));
+    assert!(said.stdout.starts_with("timeout: down: foo: "), "{}", said.stdout);
+    // Once it can be, it is.
+    let foo_runs = tree.service("foo").script("run", STAY).made();
+    assert!(foo_runs.exists());
+    while tree.heard() != "up" {}
+    foo.wait(is_running);
+    assert_eq!(foo.exit().0.code(), Some(0));
+}
+
 // The life of a service
 
 #[test]
