@@ -4,6 +4,7 @@
 
 mod account;
 mod chpst;
+mod clients;
 mod handbook;
 mod layers;
 mod manual;

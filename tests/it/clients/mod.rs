@@ -1,0 +1,84 @@
+//! Other people's programs that read our files and lines: the real ones, and what others do, done again.
+//!
+//! Each is told the same story with C runit beneath it, and must say the same.
+
+mod ansible;
+mod daemontools;
+mod node_exporter;
+mod vsv;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use homerun::model::status::{State, Status};
+
+use crate::support::*;
+
+/// A program of a client, in the `bin` of the directory that HOMERUN_CLIENTS names; without it the test is skipped.
+fn client(program: &str) -> Option<PathBuf> {
+    let found = std::env::var_os("HOMERUN_CLIENTS").map(|place| Path::new(&place).join("bin").join(program));
+    let found = found.filter(|file| fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o111 != 0));
+    if found.is_none() {
+        skip(&format!("needs {program} in the directory bin of what HOMERUN_CLIENTS names"));
+    }
+    found
+}
+
+/// What comes of a story with our programs, and with C runit's.
+fn with_both<T: Send>(story: impl Fn(&Path) -> T + Sync) -> Option<(T, T)> {
+    let runit = runit()?;
+    Some(std::thread::scope(|scope| {
+        let original = scope.spawn(|| story(&runit));
+        let ours = story(programs());
+        (ours, original.join().unwrap())
+    }))
+}
+
+/// A tree whose services are linked from `sv` into `service`, which a runsvdir watches.
+struct Watched {
+    tree: Tree,
+    _runsvdir: Child, // which the end of the tree ends
+}
+
+impl Watched {
+    /// With what `fill` puts into `sv`, all of it linked before the start.
+    fn with(programs: &Path, fill: impl FnOnce(&Tree)) -> Watched {
+        let tree = Tree::with(programs);
+        let (service, sv) = (tree.directory("service"), tree.directory("sv"));
+        fill(&tree);
+        for entry in fs::read_dir(sv).unwrap() {
+            let name = entry.unwrap().file_name();
+            symlink(Path::new("../sv").join(&name), service.join(&name)).unwrap();
+        }
+        let runsvdir = tree.command("runsvdir").arg(service).stderr(Stdio::null()).spawn().unwrap();
+        Watched { tree, _runsvdir: runsvdir }
+    }
+
+    fn wait(&self, name: &str, is_such: impl Fn(&Status) -> bool) -> Status {
+        self.tree.wait_status(&self.tree.path("service").join(name).join("supervise"), is_such)
+    }
+
+    fn wait_until_it_runs(&self, name: &str) -> Status {
+        self.wait(name, |status| status.state == State::Run && status.pid != 0)
+    }
+
+    fn wait_until_it_is_down(&self, name: &str) -> Status {
+        self.wait(name, |status| status.state == State::Down)
+    }
+
+    /// `text` without what differs from one tree to another: the tree's path, pids and seconds.
+    fn comparable(&self, text: &str) -> String {
+        let text = text.replace(self.tree.path("").to_str().unwrap(), "HOME/");
+        let mut shape = String::new();
+        for c in text.chars() {
+            match c {
+                '0'..='9' if shape.ends_with('N') => {}
+                '0'..='9' => shape.push('N'),
+                c => shape.push(c),
+            }
+        }
+        shape.replace("N second\n", "N seconds\n")
+    }
+}
