@@ -5,6 +5,7 @@
 mod ansible;
 mod daemontools;
 mod node_exporter;
+mod others;
 mod vsv;
 
 use std::fs;
@@ -39,7 +40,7 @@ fn with_both<T: Send>(story: impl Fn(&Path) -> T + Sync) -> Option<(T, T)> {
 /// A tree whose services are linked from `sv` into `service`, which a runsvdir watches.
 struct Watched {
     tree: Tree,
-    _runsvdir: Child, // which the end of the tree ends
+    runsvdir: Child, // which the end of the tree ends
 }
 
 impl Watched {
@@ -53,7 +54,7 @@ impl Watched {
             symlink(Path::new("../sv").join(&name), service.join(&name)).unwrap();
         }
         let runsvdir = tree.command("runsvdir").arg(service).stderr(Stdio::null()).spawn().unwrap();
-        Watched { tree, _runsvdir: runsvdir }
+        Watched { tree, runsvdir }
     }
 
     fn wait(&self, name: &str, is_such: impl Fn(&Status) -> bool) -> Status {
