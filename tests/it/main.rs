@@ -19,3 +19,4 @@ mod successor;
 mod support;
 mod sv;
 mod svlogd;
+mod upstream;
