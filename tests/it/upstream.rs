@@ -97,6 +97,22 @@ fn sv_stops_a_service_and_then_its_supervisor() {
 }
 
 #[test]
+fn sv_needs_neither_stat_nor_pid() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run("say up; exec sleep 1000").start();
+    assert_eq!(tree.heard(), "up");
+    let pid = foo.wait(runs).pid;
+    for name in ["stat", "pid"] {
+        fs::remove_file(foo.directory.join("supervise").join(name)).unwrap();
+    }
+    let shown = tree.sv(&["status", "foo"]);
+    assert!(shown.code == Some(0) && shown.stdout.starts_with(&format!("run: foo: (pid {pid}) ")), "{shown:?}");
+    let stopped = tree.sv(&["stop", "foo"]);
+    assert!(stopped.code == Some(0) && stopped.stdout.starts_with("ok: down: foo: "), "{stopped:?}");
+    assert!(foo.exit().0.success());
+}
+
+#[test]
 fn svlogd_writes_appends_replaces_and_rotates_by_age() {
     for programs in each() {
         let tree = Tree::with(&programs);
