@@ -22,15 +22,13 @@ fn foo(tree: &Tree, directory: &str) {
 }
 
 /// What a play said; pids are counted in the order in which they were first said.
-fn play(program: &Path, tree: &Tree, text: &str) -> Vec<String> {
+fn play(program: &Path, watched: &Watched, text: &str) -> Vec<String> {
     let collections = program.ancestors().nth(2).unwrap().join("collections");
-    fs::write(tree.path("play.yml"), text).unwrap();
-    let mut command = tree.command(program);
-    command.args([
-        "play.yml",
-        "--extra-vars",
-        &format!("home={}", tree.path("").to_str().unwrap().trim_end_matches('/')),
-    ]);
+    let home = watched.tree.path("");
+    fs::write(home.join("play.yml"), text).unwrap();
+    let mut command = watched.command(program);
+    command.current_dir(&home);
+    command.args(["play.yml", "--extra-vars", &format!("home={}", home.to_str().unwrap().trim_end_matches('/'))]);
     command.env("LC_ALL", "C.UTF-8").env("ANSIBLE_COLLECTIONS_PATH", collections).env("ANSIBLE_NOCOLOR", "1");
     command.env("ANSIBLE_LOCALHOST_WARNING", "false").env("ANSIBLE_INVENTORY_UNPARSED_WARNING", "false");
     let outcome = Outcome::of(&mut command);
@@ -71,7 +69,7 @@ fn looks(program: &Path, programs: &Path) -> Vec<String> {
     watched.wait_until_it_runs("paused");
     fs::write(watched.tree.path("service/paused/supervise/control"), "p").unwrap();
     watched.wait("paused", |status| status.paused);
-    play(program, &watched.tree, include_str!("looks.yml"))
+    play(program, &watched, include_str!("looks.yml"))
 }
 
 #[test]
@@ -95,7 +93,7 @@ fn ansible_brings_a_service_into_each_state_and_changes_only_what_differs() {
     let watched = Watched::with(programs(), |tree| foo(tree, "sv/foo"));
     watched.wait_until_it_runs("foo");
     assert_eq!(watched.tree.heard(), "up");
-    let said = play(&program, &watched.tree, include_str!("states.yml"));
+    let said = play(&program, &watched, include_str!("states.yml"));
     assert_eq!(
         said,
         [
@@ -118,6 +116,6 @@ fn ansible_enables_a_service_and_finds_it_started_at_once() {
     let Some(program) = client("ansible-playbook") else { return };
     let watched = Watched::with(programs(), |tree| foo(tree, "elsewhere"));
     fs::rename(watched.tree.path("elsewhere"), watched.tree.path("sv/foo")).unwrap();
-    let said = play(&program, &watched.tree, include_str!("enabled.yml"));
+    let said = play(&program, &watched, include_str!("enabled.yml"));
     assert_eq!(said, ["True started 1", "False started 1", "True unknown 1", "False unknown -", "True started 2"]);
 }

@@ -8,10 +8,11 @@ mod node_exporter;
 mod others;
 mod vsv;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use homerun::model::status::{State, Status};
 
@@ -37,6 +38,11 @@ fn with_both<T: Send>(story: impl Fn(&Path) -> T + Sync) -> Option<(T, T)> {
     }))
 }
 
+/// A script that lasts until it is told to end, under a name that stays: it says `word` first.
+fn lasting(word: &str) -> String {
+    format!("say {word}; sleep 1000 >/dev/null 2>&1 & while :; do wait; done")
+}
+
 /// A tree whose services are linked from `sv` into `service`, which a runsvdir watches.
 struct Watched {
     tree: Tree,
@@ -46,7 +52,10 @@ struct Watched {
 impl Watched {
     /// With what `fill` puts into `sv`, all of it linked before the start.
     fn with(programs: &Path, fill: impl FnOnce(&Tree)) -> Watched {
-        let tree = Tree::with(programs);
+        Watched::around(Tree::with(programs), fill)
+    }
+
+    fn around(tree: Tree, fill: impl FnOnce(&Tree)) -> Watched {
         let (service, sv) = (tree.directory("service"), tree.directory("sv"));
         fill(&tree);
         for entry in fs::read_dir(sv).unwrap() {
@@ -55,6 +64,19 @@ impl Watched {
         }
         let runsvdir = tree.command("runsvdir").arg(service).stderr(Stdio::null()).spawn().unwrap();
         Watched { tree, runsvdir }
+    }
+
+    /// A program in the tree's `service`, for whom sv is patient; nor does it last longer than the test would wait.
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let service = self.tree.path("service");
+        let mut command = self.tree.command("timeout");
+        command.arg((5 * PATIENCE).as_secs().to_string()).arg(program);
+        command.env("SVWAIT", PATIENCE.as_secs().to_string()).env("SVDIR", &service).current_dir(service);
+        command
+    }
+
+    fn sv(&self, args: &[&str]) -> Outcome {
+        Outcome::of(self.command("sv").args(args))
     }
 
     fn wait(&self, name: &str, is_such: impl Fn(&Status) -> bool) -> Status {

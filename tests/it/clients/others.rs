@@ -1,8 +1,9 @@
 //! What Salt, Chef, completions, turnstile and Debian's scripts do with a tree, done again: the files that they look for,
 //! the lines that they take apart and the exit codes that they believe.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 use homerun::model::status::{State, Want};
@@ -12,15 +13,15 @@ use crate::support::*;
 
 use super::Watched;
 
+const NOBODY: u32 = 65534;
 const LASTING: &str = "exec sleep 1000";
 
 fn is_fifo(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }
 
-fn sv_in(watched: &Watched, line: &str) -> Outcome {
-    let mut command = watched.tree.command("sh");
-    Outcome::of(command.args(["-c", line]).current_dir(watched.tree.path("service")))
+fn shell(watched: &Watched, line: &str) -> Outcome {
+    Outcome::of(watched.command("sh").args(["-c", line]))
 }
 
 /// Links a service as people do, by its whole path.
@@ -50,7 +51,7 @@ fn a_service_that_salt_enables_without_starting_it_stays_down() {
         let service = watched.tree.service(&format!("sv/{name}")).run("say started; exec sleep 1000").file("down", "");
         let down = service.made().join("down");
         link(&watched, name);
-        let answer = sv_in(&watched, &format!("until sv status \"$PWD/{name}\"; do :; done"));
+        let answer = shell(&watched, &format!("until sv status \"$PWD/{name}\"; do :; done"));
         fs::remove_file(down).unwrap();
         let last = answer.stdout.lines().last().unwrap().to_owned();
         let path = watched.tree.path("service").join(name);
@@ -72,15 +73,15 @@ fn salt_finds_exit_codes_and_the_first_word_of_the_status() {
     let foo = watched.tree.path("service/foo");
     let foo = foo.to_str().unwrap();
     for (word, is_running) in [("reload", true), ("stop", false), ("start", true), ("restart", true), ("stop", false)] {
-        assert_eq!(watched.tree.run("sv", &[word, foo]).code, Some(0), "{word}");
-        let status = watched.tree.run("sv", &["status", foo]);
+        assert_eq!(watched.sv(&[word, foo]).code, Some(0), "{word}");
+        let status = watched.sv(&["status", foo]);
         assert_eq!((status.code, status.stdout.starts_with("run: ")), (Some(0), is_running), "{word}: {status:?}");
     }
     // It removes what it has stopped.
     fs::remove_file(foo).unwrap();
     wait_until_unsupervised(&watched, "foo");
     for word in ["start", "stop", "restart", "status"] {
-        assert_eq!(watched.tree.run("sv", &["-w", "0", word, foo]).code, Some(1), "{word}");
+        assert_eq!(watched.sv(&["-w", "0", word, foo]).code, Some(1), "{word}");
     }
 }
 
@@ -95,18 +96,18 @@ fn chef_waits_for_the_fifos_of_a_service_that_it_enables_also_for_the_second_tim
     let foo = watched.tree.path("service/foo");
     for _ in 0..2 {
         link(&watched, "foo");
-        let ready = sv_in(&watched, "until [ -p foo/supervise/ok ] && [ -p foo/log/supervise/ok ]; do :; done");
+        let ready = shell(&watched, "until [ -p foo/supervise/ok ] && [ -p foo/log/supervise/ok ]; do :; done");
         assert_eq!(ready.code, Some(0));
         for directory in ["foo", "foo/log"] {
             let path = watched.tree.path("service").join(directory);
             let path = path.to_str().unwrap();
-            let started = watched.tree.run("sv", &["-w", "7", "-v", "start", path]);
+            let started = watched.sv(&["-w", "30", "-v", "start", path]);
             assert_eq!(started.code, Some(0), "{started:?}");
-            let status = watched.tree.run("sv", &["-w", "7", "-v", "status", path]);
+            let status = watched.sv(&["-w", "30", "-v", "status", path]);
             assert!(status.stdout.starts_with("run:"), "{status:?}");
         }
         assert_eq!(watched.tree.heard(), "up");
-        assert_eq!(watched.tree.run("sv", &["-w", "7", "down", foo.to_str().unwrap()]).code, Some(0));
+        assert_eq!(watched.sv(&["-w", "30", "down", foo.to_str().unwrap()]).code, Some(0));
         fs::remove_file(&foo).unwrap();
         wait_until_unsupervised(&watched, "foo");
         fs::remove_file(watched.tree.path("sv/foo/supervise/ok")).unwrap();
@@ -116,31 +117,29 @@ fn chef_waits_for_the_fifos_of_a_service_that_it_enables_also_for_the_second_tim
 /// Chef's supervisor_owner: the directory `supervise` is opened to all, and `ok`, `status` and `control` are given away.
 #[test]
 fn a_service_can_be_given_to_an_ordinary_user_by_owner_and_mode() {
-    let watched = Watched::with(programs(), |tree| drop(tree.service("sv/foo").run("say up; exec sleep 1000")));
+    let tree = Tree::with_own_programs();
+    let watched = Watched::around(tree, |tree| drop(tree.service("sv/foo").run("say up; exec sleep 1000")));
     assert_eq!(watched.tree.heard(), "up");
     watched.wait_until_it_runs("foo");
-    let supervise = watched.tree.path("service/foo/supervise");
-    fs::set_permissions(&supervise, fs::Permissions::from_mode(0o755)).unwrap();
-    let (mut user, mut told) = (watched.tree.command("sv"), watched.tree.command("sv"));
-    if is_root() {
-        use std::os::unix::process::CommandExt as _;
-        let shown = Outcome::of(told.uid(65534).gid(65534).arg("status").arg(watched.tree.path("service/foo")));
-        assert!(shown.stdout.ends_with(": unable to open supervise/ok: access denied\n"), "{shown:?}");
-        for name in ["ok", "status", "control"] {
-            chown(supervise.join(name), Some(65534), Some(65534)).unwrap();
+    let user = |word: &str| {
+        let mut command = watched.command("sv");
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
         }
-        user.uid(65534).gid(65534);
+        watched.comparable(&Outcome::of(command.args([word, "foo"])).stdout)
+    };
+    let supervise = watched.tree.path("service/foo/supervise");
+    fs::set_permissions(&supervise, Permissions::from_mode(0o755)).unwrap();
+    if is_root() {
+        assert_eq!(user("status"), "warning: foo: unable to open supervise/ok: access denied\n");
+        for name in ["ok", "status", "control"] {
+            chown(supervise.join(name), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
     }
     // More than once: the status record is a new file, of the supervisor's, each time.
-    let stopped = Outcome::of(user.args(["stop"]).arg(watched.tree.path("service/foo")));
-    assert!(stopped.stdout.starts_with("ok: down: ") && stopped.code == Some(0), "{stopped:?}");
-    let mut again = watched.tree.command("sv");
-    if is_root() {
-        use std::os::unix::process::CommandExt as _;
-        again.uid(65534).gid(65534);
-    }
-    let started = Outcome::of(again.args(["start"]).arg(watched.tree.path("service/foo")));
-    assert!(started.stdout.starts_with("ok: run: ") && started.code == Some(0), "{started:?}");
+    assert_eq!(user("stop"), "ok: down: foo: Ns, normally up\n");
+    assert_eq!(user("start"), "ok: run: foo: (pid N) Ns\n");
+    assert_eq!(user("status"), "run: foo: (pid N) Ns\n");
 }
 
 /// The words that the completions of Void (bash, zsh) and fish offer.
@@ -168,11 +167,9 @@ fn completions_find_services_and_nothing_else_in_the_services_directory_and_in_t
     watched.wait_until_it_runs("foo");
     watched.wait_until_it_runs("foo/log");
     watched.wait_until_it_is_down("foo.bar-1");
-    let listed = sv_in(&watched, "ls -A");
+    let listed = shell(&watched, "ls -A");
     assert_eq!(listed, says("foo\nfoo.bar-1\n"));
-    let service = watched.tree.path("service");
-    let mut command = watched.tree.command("sv");
-    let status = Outcome::of(command.env("SVDIR", service).args(["status", "foo", "foo.bar-1", "nowhere"]));
+    let status = watched.sv(&["status", "foo", "foo.bar-1", "nowhere"]);
     let described: Vec<String> = status
         .stdout
         .lines()
@@ -186,7 +183,7 @@ fn completions_find_services_and_nothing_else_in_the_services_directory_and_in_t
 
 /// turnstile at login: a service that starts the others by sv, says that it is ready, and waits.
 const TURNSTILE_READY: &str = r#"[ -r ./conf ] && . ./conf
-[ -n "$core_services" ] && SVDIR=.. sv start $core_services
+[ -n "$core_services" ] && SVDIR=.. sv start $core_services >/dev/null
 [ -p "$EAR" ] && printf '%s\n' "$PWD" >"$EAR"
 exec sleep 1000"#;
 
@@ -202,7 +199,7 @@ fn turnstile_is_ready_once_its_core_services_are_and_stops_all_by_hup() {
         tree.service("services/turnstile-ready").run(TURNSTILE_READY).file("conf", "core_services=core\n").made();
     fs::write(tree.directory("env").join("WORD"), "hello\n").unwrap();
     let mut command = tree.command("runsvdir");
-    command.env("TURNSTILE_ENV_DIR", tree.path("env"));
+    command.env("TURNSTILE_ENV_DIR", tree.path("env")).env("SVWAIT", "30");
     command.arg("-P").arg(&services).arg(format!("log: {}", ".".repeat(395)));
     let mut runsvdir = command.spawn().unwrap();
     let mut heard = [tree.heard(), tree.heard()];
@@ -231,7 +228,7 @@ fn debians_triggers_restart_what_is_supervised_and_have_the_directory_read_again
     let before = watched.wait_until_it_runs("foo").pid;
     let bar = watched.tree.path("aside/bar");
     symlink(&bar, watched.tree.path("service/.bar")).unwrap();
-    let triggered = sv_in(
+    let triggered = shell(
         &watched,
         r#"for path in "$PWD"/*; do [ -p "$path/supervise/ok" ] || continue; SVDIR=$PWD sv restart "${path##*/}"; done"#,
     );
@@ -243,7 +240,7 @@ fn debians_triggers_restart_what_is_supervised_and_have_the_directory_read_again
     let runsvdir = i32::try_from(watched.runsvdir.id()).unwrap();
     homerun::sys::process::send(runsvdir, Signal::SIGALRM).unwrap();
     assert_eq!(watched.tree.heard(), "bar");
-    assert_eq!(sv_in(&watched, "ls -A"), says("bar\nfoo\n"));
+    assert_eq!(shell(&watched, "ls -A"), says("bar\nfoo\n"));
 }
 
 /// Debian's mk-runscript: a service that is a runsvdir, with a hook that makes HUP of TERM, so that it takes its services
@@ -252,7 +249,8 @@ fn debians_triggers_restart_what_is_supervised_and_have_the_directory_read_again
 fn a_runsvdir_that_is_a_service_takes_its_services_with_it_by_a_hook() {
     let tree = Tree::new();
     tree.service("inner/foo").run("say foo $$; exec sleep 1000");
-    let user = tree.service("user").run("exec runsvdir -P \"$HOME/inner\"").script("control/t", "exec sv -v hup .");
+    let user =
+        tree.service("user").run("exec runsvdir -P \"$HOME/inner\"").script("control/t", "exec sv -v hup . >/dev/null");
     let user = user.start();
     let inner: i32 = tree.heard().strip_prefix("foo ").unwrap().parse().unwrap();
     let stopped = tree.sv(&["stop", "user"]);
@@ -271,7 +269,7 @@ fn all_services_are_shut_down_by_two_commands() {
     assert_eq!(watched.tree.heard(), "up");
     watched.wait_until_it_runs("foo");
     watched.wait_until_it_is_down("low");
-    let answer = sv_in(&watched, "sv -w 20 force-stop \"$PWD\"/*; echo $?; sv exit \"$PWD\"/*; echo $?");
+    let answer = shell(&watched, "sv -w 20 force-stop \"$PWD\"/*; echo $?; sv exit \"$PWD\"/*; echo $?");
     let mut lines = watched.comparable(&answer.stdout);
     assert_eq!(watched.tree.heard(), "finish");
     lines = lines.replace("HOME/service/", "");

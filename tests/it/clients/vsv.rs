@@ -1,5 +1,6 @@
 //! vsv, which reads `down`, `supervise/pid`, `supervise/stat` and its time, and hands every other word to sv.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -8,12 +9,10 @@ use homerun::model::status::State;
 
 use crate::support::*;
 
-use super::{Watched, client};
+use super::{Watched, client, lasting};
 
 fn vsv(program: &Path, watched: &Watched, args: &[&str]) -> Outcome {
-    let mut command = watched.tree.command(program);
-    command.args(args).env("SVDIR", watched.tree.path("service"));
-    let Outcome { stdout, stderr, code } = Outcome::of(&mut command);
+    let Outcome { stdout, stderr, code } = Outcome::of(watched.command(program).args(args));
     Outcome { stdout: watched.comparable(&stdout), stderr: watched.comparable(&stderr), code }
 }
 
@@ -27,19 +26,20 @@ fn table(program: &Path, watched: &Watched, args: &[&str]) -> Vec<String> {
 
 fn story(program: &Path, programs: &Path) -> Vec<(String, Vec<String>)> {
     let watched = Watched::with(programs, |tree| {
-        tree.service("sv/down").run("exec sleep 1000").file("down", "");
-        tree.service("sv/ends").run("exit 0").finish("say ends; exec sleep 1001");
-        tree.service("sv/logged").run("exec sleep 1000").log("exec cat >/dev/null");
-        tree.service("sv/paused").run("exec sleep 1000");
-        tree.service("sv/up").run("exec sleep 1000");
+        tree.service("sv/down").run(&lasting("down")).file("down", "");
+        tree.service("sv/ends").run("exit 0").finish(&lasting("ends"));
+        tree.service("sv/logged").run(&lasting("logged")).log(&lasting("log"));
+        tree.service("sv/paused").run(&lasting("paused"));
+        tree.service("sv/up").run(&lasting("up"));
     });
+    let hear = |count: usize| (0..count).map(|_| watched.tree.heard()).collect::<BTreeSet<_>>();
+    assert_eq!(hear(5), ["ends", "log", "logged", "paused", "up"].map(str::to_owned).into());
     for name in ["logged", "logged/log", "paused", "up"] {
         watched.wait_until_it_runs(name);
     }
     let before = watched.wait_until_it_runs("up").pid;
     watched.wait_until_it_is_down("down");
     watched.wait("ends", |status| status.state == State::Finish && status.pid != 0);
-    assert_eq!(watched.tree.heard(), "ends");
     let mut story = Vec::new();
     let say = |args: &[&str]| {
         let Outcome { stdout, stderr, code } = vsv(program, &watched, args);
@@ -63,6 +63,7 @@ fn story(program: &Path, programs: &Path) -> Vec<(String, Vec<String>)> {
     ] {
         story.push(say(args));
     }
+    assert_eq!(hear(2), ["down", "up"].map(str::to_owned).into());
     watched.wait("up", |status| status.state == State::Run && status.pid != 0 && status.pid != before);
     story.push(("at the end".to_owned(), table(program, &watched, &[])));
     story
@@ -77,11 +78,11 @@ fn vsv_shows_and_controls_our_services_as_it_does_the_originals() {
         shown,
         [
             "X down down false --- --- N seconds",
-            "X ends finish true N sleep N seconds",
-            "✔ logged run true N sleep N seconds",
-            "✔ - log run true N cat N seconds",
-            "? paused n/a true N sleep N seconds",
-            "✔ up run true N sleep N seconds",
+            "X ends finish true N /bin/sh N seconds",
+            "✔ logged run true N /bin/sh N seconds",
+            "✔ - log run true N /bin/sh N seconds",
+            "? paused n/a true N /bin/sh N seconds",
+            "✔ up run true N /bin/sh N seconds",
         ]
     );
     assert_eq!(ours, original);
