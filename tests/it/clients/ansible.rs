@@ -27,7 +27,7 @@ fn play(program: &Path, watched: &Watched, text: &str) -> Vec<String> {
     let home = watched.tree.path("");
     fs::write(home.join("play.yml"), text).unwrap();
     let mut command = watched.command(program);
-    command.current_dir(&home);
+    command.current_dir(&home).env("ANSIBLE_REMOTE_TMP", home.join("remote")).env("ANSIBLE_HOME", home.join("ansible"));
     command.args(["play.yml", "--extra-vars", &format!("home={}", home.to_str().unwrap().trim_end_matches('/'))]);
     command.env("LC_ALL", "C.UTF-8").env("ANSIBLE_COLLECTIONS_PATH", collections).env("ANSIBLE_NOCOLOR", "1");
     command.env("ANSIBLE_LOCALHOST_WARNING", "false").env("ANSIBLE_INVENTORY_UNPARSED_WARNING", "false");
