@@ -24,9 +24,12 @@ pub const SYSLOG_PORT: u16 = 514;
 /// | `+P` `-P` `eP` `EP`   | `rules`                  | a [`Pattern`]                                           |
 /// | empty, `#...`, others | -                        | left alone                                              |
 ///
-/// Without digits a number is 0; digits end at the first other byte. A last line of one byte without a newline is
-/// left alone. Source: runit 2.3.0, src/svlogd.c. Differs: a number too large is the largest, where it wraps there;
-/// parts of an address over 255 and ports over 65535 are errors, where they wrap there.
+/// Without digits a number is 0; digits end at the first other byte. What follows a number, an address or a port is
+/// left alone, and so is what follows a NUL, a last line of one byte without a newline, and an empty `!` or `p`. An
+/// address that cannot be understood leaves the one before it; `u` never undoes `U`.
+///
+/// Source: runit 2.3.0, src/svlogd.c. Differs: a number too large is the largest, where it wraps there; parts of an
+/// address over 255 and ports over 65535 are errors, where they wrap there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// How large `current` may grow; 0 for no limit.
@@ -84,7 +87,10 @@ impl Config {
             match *text {
                 [] => {}
                 [_] if text.len() == line.len() => {}
-                [directive, ref argument @ ..] => complaints.extend(config.apply(directive, argument).err()),
+                [directive, ref rest @ ..] => {
+                    let argument = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+                    complaints.extend(config.apply(directive, argument).err());
+                }
             }
         }
         (config, complaints)
@@ -99,12 +105,9 @@ impl Config {
                 let seconds = scaled(argument, [(b'm', 60), (b'h', 60 * 60)]);
                 self.max_age = (seconds > 0).then(|| Duration::from_secs(seconds));
             }
-            b'!' => self.processor = (!argument.is_empty()).then(|| argument.to_vec()),
-            b'p' => self.prefix = argument.to_vec(),
-            b'u' => {
-                self.to_file = true;
-                self.udp = Some(address(argument)?);
-            }
+            b'!' if !argument.is_empty() => self.processor = Some(argument.to_vec()),
+            b'p' if !argument.is_empty() => self.prefix = argument.to_vec(),
+            b'u' => self.udp = Some(address(argument)?),
             b'U' => {
                 self.to_file = false;
                 self.udp = Some(address(argument)?);
@@ -154,12 +157,11 @@ fn address(text: &[u8]) -> Result<SocketAddrV4, Complaint> {
         rest = after;
     }
     let port = match rest {
-        [] => SYSLOG_PORT,
-        [b':', port @ ..] => match number(port) {
-            (value, []) if !port.is_empty() => u16::try_from(value).map_err(|_| Complaint::Port(port.to_vec()))?,
+        [b':', port @ ..] => match u16::try_from(number(port).0) {
+            Ok(value) if value > 0 => value,
             _ => return Err(Complaint::Port(port.to_vec())),
         },
-        _ => return Err(bad_address()),
+        _ => SYSLOG_PORT,
     };
     Ok(SocketAddrV4::new(Ipv4Addr::from(octets), port))
 }
@@ -223,10 +225,17 @@ mod tests {
     }
 
     #[test]
-    fn bytes_need_not_be_text() {
-        let (config, _) = Config::parse(b"p\xff\x00\n-\xfe*\n");
-        assert_eq!(config.prefix, b"\xff\x00");
+    fn bytes_need_not_be_text_but_end_at_a_nul() {
+        let (config, _) = Config::parse(b"p\xff\x00a\n-\xfe*\n-\x00a\n\x00n3\n");
+        assert_eq!((config.prefix.as_slice(), config.keep), (&b"\xff"[..], 10));
         assert!(config.rules[0].pattern.matches(b"\xfe\xfd"));
+        assert_eq!(config.rules[1].pattern, Pattern::new(b""));
+    }
+
+    #[test]
+    fn an_empty_command_or_prefix_leaves_the_one_before() {
+        let config = parse("pa\np\n!cat\n!\n");
+        assert_eq!((config.prefix, config.processor), (b"a".to_vec(), Some(b"cat".to_vec())));
     }
 
     #[test]
@@ -235,15 +244,31 @@ mod tests {
         assert_eq!((config.to_file, config.udp), (false, None));
         assert_eq!(complaints, [Complaint::Address(b"1.2.3".to_vec())]);
         assert_eq!(parse("U127.0.0.1\n").udp, Some("127.0.0.1:514".parse().unwrap()));
+        assert!(!parse("U127.0.0.1:9\nu127.0.0.1:8\n").to_file);
+    }
+
+    #[test]
+    fn what_follows_an_address_or_a_port_is_left_alone() {
+        let udp = |text: &str| parse(text).udp.unwrap().to_string();
+        assert_eq!(udp("u127.0.0.1x:5\n"), "127.0.0.1:514");
+        assert_eq!(udp("u0127.0.00.1.5\n"), "127.0.0.1:514");
+        assert_eq!(udp("u127.0.0.1:07x\n"), "127.0.0.1:7");
+    }
+
+    #[test]
+    fn a_bad_address_leaves_the_one_before() {
+        let (config, complaints) = Config::parse(b"u127.0.0.1:7\nux\nu127.0.0.1:0\n");
+        assert_eq!(config.udp, Some("127.0.0.1:7".parse().unwrap()));
+        assert_eq!(complaints.len(), 2);
     }
 
     #[test]
     fn bad_addresses_and_ports_are_named() {
         let complaints = |text: &str| Config::parse(format!("u{text}\n").as_bytes()).1;
-        for text in ["", "a", "1.2.3.", "1.2.3.4.5", "1.2.3.256", "1.2..4"] {
+        for text in ["", "a", "1.2.3.", "1.2.3.256", "1.2..4", " 1.2.3.4"] {
             assert_eq!(complaints(text), [Complaint::Address(text.into())]);
         }
-        for port in ["", "x", "70000", "5x"] {
+        for port in ["", "x", "0", "70000", "+5"] {
             assert_eq!(complaints(&format!("1.2.3.4:{port}")), [Complaint::Port(port.into())]);
         }
     }

@@ -5,8 +5,19 @@
 pub struct Size {
     /// Bytes in the file.
     pub bytes: u64,
-    /// Whether the last line in it goes on.
-    pub within_line: bool,
+    /// What they end with.
+    pub end: End,
+}
+
+/// What the last bytes of `current` are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// What was found in it, or nothing.
+    Found,
+    /// A whole line.
+    Line,
+    /// The beginning of a line that goes on.
+    WithinLine,
 }
 
 /// The limits of `current`.
@@ -32,16 +43,20 @@ pub enum Step {
 impl Size {
     /// The size after `written`.
     pub fn after(self, written: &[u8]) -> Size {
-        let within_line = written.last().map_or(self.within_line, |byte| *byte != b'\n');
-        Size { bytes: self.bytes.saturating_add(written.len() as u64), within_line }
+        let end = match written.last() {
+            None => self.end,
+            Some(b'\n') => End::Line,
+            Some(_) => End::WithinLine,
+        };
+        Size { bytes: self.bytes.saturating_add(written.len() as u64), end }
     }
 }
 
 impl Limits {
     /// What to do with `waiting`, for a file of this size.
     ///
-    /// A file is full at `max_bytes`, and at the end of a line that leaves less than `line_bytes` of room. It never
-    /// exceeds `max_bytes`. Only a line that would not fit into a file of its own, or of which not all is there
+    /// A file is full at the end of a line, written by us, that leaves less than `line_bytes` of room; where `max_bytes` is less than
+    /// that, and within a line, at `max_bytes` when more comes. It never exceeds `max_bytes`. Only a line that would not fit into a file of its own, or of which not all is there
     /// yet, is cut.
     ///
     /// Source: runit 2.3.0, src/svlogd.c. Differs: there every line that meets `max_bytes` is cut, which happens
@@ -52,20 +67,22 @@ impl Limits {
         }
         let room = self.max_bytes.saturating_sub(size.bytes);
         if room == 0 {
-            return Step::Rotate;
+            let is_full_of_lines = self.line_bytes <= self.max_bytes && size.end == End::Line;
+            return if waiting.is_empty() && !is_full_of_lines { Step::Rest } else { Step::Rotate };
         }
         let full_at = match self.max_bytes.checked_sub(self.line_bytes) {
             Some(full_at) => full_at.max(1),
             None => self.max_bytes,
         };
         let mut taken = 0;
-        let mut within_line = size.within_line;
+        let mut end = size.end;
         for line in waiting.split_inclusive(|byte| *byte == b'\n') {
             let bytes = size.bytes + taken as u64;
             let room = self.max_bytes - bytes;
             let length = line.len() as u64;
             let fits_only_alone = length > room && length <= self.max_bytes;
-            if !within_line && bytes > 0 && (bytes >= full_at || fits_only_alone) {
+            let is_full = bytes >= full_at && end == End::Line;
+            if is_full || (fits_only_alone && bytes > 0 && end != End::WithinLine) {
                 break;
             }
             if length > room {
@@ -73,9 +90,9 @@ impl Limits {
                 break;
             }
             taken += line.len();
-            within_line = !line.ends_with(b"\n");
+            end = if line.ends_with(b"\n") { End::Line } else { End::WithinLine };
         }
-        let full_of_lines = size.bytes >= full_at && !size.within_line;
+        let full_of_lines = size.bytes >= full_at && size.end == End::Line;
         if taken == 0 && (full_of_lines || !waiting.is_empty()) { Step::Rotate } else { write_or_rest(taken) }
     }
 }
@@ -178,7 +195,7 @@ pub fn to_process(names: &[OldName]) -> Option<OldName> {
 mod tests {
     use super::*;
 
-    const EMPTY: Size = Size { bytes: 0, within_line: false };
+    const EMPTY: Size = Size { bytes: 0, end: End::Found };
 
     /// The files that `text` becomes when it comes in blocks of `block` bytes.
     fn files(limits: Limits, text: &str, block: usize) -> Vec<String> {
@@ -246,15 +263,34 @@ mod tests {
     #[test]
     fn without_a_limit_everything_goes_into_one_file() {
         let limits = Limits { max_bytes: 0, line_bytes: 1000 };
-        assert_eq!(limits.next(Size { bytes: u64::MAX, within_line: false }, b"abc"), Step::Write(3));
+        assert_eq!(limits.next(Size { bytes: u64::MAX, end: End::Line }, b"abc"), Step::Write(3));
         assert_eq!(limits.next(EMPTY, b""), Step::Rest);
     }
 
     #[test]
     fn a_file_found_too_large_is_rotated_before_the_next_line() {
         let limits = Limits { max_bytes: 10, line_bytes: 5 };
-        assert_eq!(limits.next(Size { bytes: 99, within_line: false }, b"a\n"), Step::Rotate);
-        assert_eq!(limits.next(Size { bytes: 99, within_line: true }, b"a\n"), Step::Rotate);
+        assert_eq!(limits.next(Size { bytes: 99, end: End::Found }, b"a\n"), Step::Rotate);
+        assert_eq!(limits.next(Size { bytes: 99, end: End::WithinLine }, b"a\n"), Step::Rotate);
+    }
+
+    #[test]
+    fn a_file_found_almost_full_takes_one_more_line_if_that_fits() {
+        let limits = Limits { max_bytes: 10, line_bytes: 5 };
+        let found = Size { bytes: 8, end: End::Found };
+        assert_eq!(limits.next(found, b"a\nb\n"), Step::Write(2));
+        assert_eq!(limits.next(found, b"ab\n"), Step::Rotate);
+        assert_eq!(limits.next(found, b""), Step::Rest);
+        assert_eq!(limits.next(Size { bytes: 8, end: End::Line }, b"a\n"), Step::Rotate);
+    }
+
+    #[test]
+    fn a_file_that_is_full_by_chance_waits_for_the_next_byte() {
+        let small = Limits { max_bytes: 4, line_bytes: 5 };
+        assert_eq!(files(small, "abc\n", 100), ["abc\n"]);
+        assert_eq!(files(small, "abc\nd\n", 100), ["abc\n", "d\n"]);
+        assert_eq!(files(Limits { max_bytes: 4, line_bytes: 4 }, "abc\n", 100), ["abc\n", ""]);
+        assert_eq!(files(Limits { max_bytes: 4, line_bytes: 4 }, "abcd", 100), ["abcd"]);
     }
 
     fn name(number: u8, letter: char) -> OldName {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::model::line::{Part, Piece};
 use crate::model::logconfig::{Complaint, Config};
 use crate::model::pattern::select;
-use crate::model::rotation::{Kind, Limits, OldName, Size, Step, to_process, to_prune, to_spare};
+use crate::model::rotation::{End, Kind, Limits, OldName, Size, Step, to_process, to_prune, to_spare};
 use crate::model::stamp;
 use crate::model::tai::Label;
 use crate::msg::{self, Failure, Tried as _};
@@ -43,6 +43,8 @@ const TRIMMINGS: usize = 2 * (stamp::LENGTH + 5) + NOT_SENT.len();
 pub struct Log {
     name: OsString,
     open: Option<Open>,
+    /// Since when it cannot write.
+    stuck_since: Option<Instant>,
     /// Bytes to be written. They outlive the opening: HUP loses none.
     waiting: Vec<u8>,
     /// When that many wait, no more are taken.
@@ -63,6 +65,8 @@ struct Open {
     limits: Limits,
     sender: Option<Sender>,
     current: Option<File>,
+    /// Whether `current` is a regular file. Nothing else is rotated, nor its mode changed.
+    is_regular: bool,
     size: Size,
     rotate: bool,
     /// When `current` is too old.
@@ -79,6 +83,7 @@ impl Log {
         Log {
             name,
             open: None,
+            stuck_since: None,
             waiting: Vec::new(),
             max_waiting: settings.block,
             takes_rest: false,
@@ -134,10 +139,10 @@ impl Log {
 
     fn try_open(&mut self, voice: &Voice, settings: &Settings) -> Result<Open, Failure> {
         let name = &self.name;
-        let folder = Folder::open(Path::new(name)).tried("open log directory:", name)?;
-        folder.facts(b".").tried("change directory:", name)?;
-        let lock = folder.open_append(b"lock").tried("lock directory:", name)?;
-        file::try_lock(&lock).tried("lock directory:", name)?;
+        let folder = Folder::open(Path::new(name)).tried_with("open log directory", name)?;
+        folder.facts(b".").tried_with("change directory", name)?;
+        let lock = folder.open_append(b"lock").tried_with("lock directory", name)?;
+        file::try_lock(&lock).tried_with("lock directory", name)?;
         match read_config(&folder) {
             Ok(Some(text)) => {
                 voice.info(&[b"read: ", &file_in(name, b"config")]);
@@ -146,16 +151,17 @@ impl Log {
                 complaints.iter().for_each(|complaint| complain(voice, complaint));
             }
             Ok(None) => self.config = Config::default(),
-            Err(error) => voice.warn_failure(&Failure::new("read config:", name, error)),
+            Err(error) => voice.warn_failure(&Failure::with("read config", name, error)),
         }
-        folder.facts(b"current").tried("stat current:", name)?;
+        folder.facts(b"current").tried_with("stat current", name)?;
         let room = self.max_waiting + settings.line + self.config.prefix.len() * 2 + TRIMMINGS;
         self.waiting.reserve(room.saturating_sub(self.waiting.len()));
         let open = Open {
             limits: Limits { max_bytes: self.config.max_bytes, line_bytes: settings.line as u64 },
             sender: self.config.udp.and_then(|_| Sender::new().ok()),
             current: None,
-            size: Size { bytes: 0, within_line: false },
+            is_regular: true,
+            size: Size { bytes: 0, end: End::Found },
             rotate: false,
             too_old: None,
             retry: None,
@@ -207,19 +213,28 @@ impl Log {
         }
     }
 
-    /// Writes what waits, and rotates what is due. A failure is said, and tried again after a pause.
+    /// Writes what waits, and rotates what is due. A failure is said, and tried again after a pause; its end is said.
     pub fn settle(&mut self, tools: &Tools, now: Instant) {
         let Some(open) = &mut self.open else { return };
         if open.retry.is_some_and(|retry| now < retry) {
             return;
         }
+        let held = self.waiting.len();
         let mut desk =
             Desk { name: &self.name, config: &self.config, busy: self.processor.busy(), voice: &tools.voice, open };
         let result = desk.settle(&mut self.waiting, now);
         open.retry = match result {
-            Ok(()) => None,
+            Ok(()) => {
+                if let Some(since) = self.stuck_since.take() {
+                    let seconds = now.saturating_duration_since(since).as_secs();
+                    let text = format!(": after {seconds} seconds, {held} bytes had waited");
+                    tools.voice.warn(&[b"writing again to current: ", self.name.as_bytes(), text.as_bytes()]);
+                }
+                None
+            }
             Err(failure) => {
                 tools.voice.pausing(&failure);
+                self.stuck_since.get_or_insert(now);
                 now.checked_add(PAUSE)
             }
         };
@@ -230,7 +245,7 @@ impl Log {
         let (Some(open), Some(command)) = (&mut self.open, &self.config.processor) else { return };
         while open.may_process && self.processor.is_free(now) {
             let names = old_names(&open.folder).unwrap_or_else(|error| {
-                tools.voice.warn_failure(&Failure::new("read directory:", &self.name, error));
+                tools.voice.warn_failure(&Failure::with("read directory", &self.name, error));
                 Vec::new() // until the next rotation
             });
             match to_process(&names) {
@@ -254,7 +269,7 @@ impl Log {
     pub fn finish(&mut self, tools: &Tools) {
         if let Some(open) = &mut self.open
             && let Some(current) = open.current.take()
-            && let Err(failure) = close_well(&current, &self.name)
+            && let Err(failure) = close_well(&current, open.is_regular, &self.name)
         {
             tools.voice.warn_failure(&failure);
         }
@@ -276,6 +291,7 @@ impl Log {
         let dropped = self.waiting.len() + further;
         if dropped > 0 {
             self.waiting.clear();
+            self.stuck_since = None;
             if let Some(open) = &mut self.open {
                 open.current = None;
             }
@@ -322,7 +338,7 @@ impl Desk<'_> {
         if self.open.too_old.is_some_and(|moment| moment <= now) {
             self.open.rotate = true;
         }
-        if self.open.rotate && self.open.size.bytes > 0 {
+        if self.open.rotate && self.open.size.bytes > 0 && self.open.is_regular {
             self.rotate(now)?;
         }
         self.open.rotate = false;
@@ -331,26 +347,33 @@ impl Desk<'_> {
 
     /// Opens `current`. One that holds something and was not closed well becomes a `.u` file first.
     fn open_current(&mut self, now: Instant) -> Result<(), Failure> {
-        let facts = self.open.folder.facts(b"current").tried("stat current:", self.name)?;
-        let unclean = facts.is_some_and(|facts| facts.bytes > 0 && facts.mode & CLOSED_WELL == 0);
+        let facts = self.open.folder.facts(b"current").tried_with("stat current", self.name)?;
+        let unclean = facts.is_some_and(|facts| facts.is_regular && facts.bytes > 0 && facts.mode & CLOSED_WELL == 0);
         let mut bytes = facts.map_or(0, |facts| facts.bytes);
         if unclean {
             self.put_aside(Kind::Unprocessed)?;
             self.prune();
             bytes = 0;
         }
-        self.begin(bytes, now).tried("open current:", self.name)?;
+        self.begin("open current", bytes, now)?;
         let what: &[u8] = if facts.is_some() && !unclean { b"append: " } else { b"new: " };
         self.voice.info(&[what, &file_in(self.name, b"current")]);
         Ok(())
     }
 
     /// Makes or opens `current`, which has this size.
-    fn begin(&mut self, bytes: u64, now: Instant) -> io::Result<()> {
-        let current = self.open.folder.open_append(b"current")?;
-        folder::set_mode(&current, LIVE)?;
+    ///
+    /// Differs: the original also sets the mode of a device or FIFO, such as `/dev/null` behind a link, and renames
+    /// a directory.
+    fn begin(&mut self, deed: &'static str, bytes: u64, now: Instant) -> Result<(), Failure> {
+        let current = self.open.folder.open_append(b"current").tried_with(deed, self.name)?;
+        self.open.is_regular = folder::facts_of(&current).tried_with("stat current", self.name)?.is_regular;
+        if self.open.is_regular {
+            folder::set_mode(&current, LIVE).tried_with("set mode of current", self.name)?;
+        }
+        self.open.limits.max_bytes = if self.open.is_regular { self.config.max_bytes } else { 0 };
         self.open.current = Some(current);
-        self.open.size = Size { bytes, within_line: false };
+        self.open.size = Size { bytes, end: End::Found };
         self.open.too_old = if bytes > 0 { self.too_old(now) } else { None };
         Ok(())
     }
@@ -379,7 +402,7 @@ impl Desk<'_> {
         if is_full && self.make_room() {
             return Ok(());
         }
-        Err(error).tried("write to current:", self.name)
+        Err(error).tried_with("write to current", self.name)
     }
 
     /// Deletes the oldest file because the disk is full; false if none may go.
@@ -393,7 +416,7 @@ impl Desk<'_> {
         match self.open.folder.unlink(oldest.as_bytes()) {
             Ok(()) => true,
             Err(error) => {
-                self.voice.warn_failure(&Failure::new("unlink oldest logfile:", self.name, error));
+                self.voice.warn_failure(&Failure::with("unlink oldest logfile", self.name, error));
                 false
             }
         }
@@ -403,7 +426,7 @@ impl Desk<'_> {
     fn rotate(&mut self, now: Instant) -> Result<(), Failure> {
         self.open.rotate = true;
         if let Some(current) = &self.open.current {
-            close_well(current, self.name)?;
+            close_well(current, self.open.is_regular, self.name)?;
         }
         let kind = if self.config.processor.is_some() { Kind::Unprocessed } else { Kind::Safe };
         let name = self.put_aside(kind)?;
@@ -419,13 +442,13 @@ impl Desk<'_> {
         self.prune();
         self.open.rotate = false;
         self.open.may_process = self.config.processor.is_some();
-        self.begin(0, now).tried("create new current:", self.name)
+        self.begin("create new current", 0, now)
     }
 
     /// Renames `current` to an old file's name that nothing bears.
     fn put_aside(&mut self, kind: Kind) -> Result<OldName, Failure> {
-        let name = self.unused_name(kind).tried("rename current:", self.name)?;
-        self.open.folder.rename(b"current", name.as_bytes()).tried("rename current:", self.name)?;
+        let name = self.unused_name(kind).tried_with("rename current", self.name)?;
+        self.open.folder.rename(b"current", name.as_bytes()).tried_with("rename current", self.name)?;
         self.open.too_old = None;
         Ok(name)
     }
@@ -448,7 +471,7 @@ impl Desk<'_> {
         let names = match old_names(&self.open.folder) {
             Ok(names) => names,
             Err(error) => {
-                let failure = Failure::new("read directory, want remove old logfile:", self.name, error);
+                let failure = Failure::with("read directory, want remove old logfile", self.name, error);
                 return self.voice.warn_failure(&failure);
             }
         };
@@ -463,17 +486,20 @@ impl Desk<'_> {
                 Kind::Safe | Kind::Unprocessed => self.voice.info(&[b"delete: ", &shown]),
             }
             if let Err(error) = self.open.folder.unlink(name.as_bytes()) {
-                let deed = if is_leftover { "unlink processor leftover:" } else { "unlink oldest logfile:" };
-                self.voice.warn_failure(&Failure::new(deed, self.name, error));
+                let deed = if is_leftover { "unlink processor leftover" } else { "unlink oldest logfile" };
+                self.voice.warn_failure(&Failure::with(deed, self.name, error));
             }
         }
     }
 }
 
-/// Brings a log onto the disk and marks it as closed well.
-fn close_well(current: &File, name: &OsStr) -> Result<(), Failure> {
-    folder::sync(current).tried("fsync current logfile:", name)?;
-    folder::set_mode(current, CLEAN).tried("set mode of current:", name)
+/// Brings a log onto the disk and marks it as closed well, if it is a regular file.
+fn close_well(current: &File, is_regular: bool, name: &OsStr) -> Result<(), Failure> {
+    if !is_regular {
+        return Ok(());
+    }
+    folder::sync(current).tried_with("fsync current logfile", name)?;
+    folder::set_mode(current, CLEAN).tried_with("set mode of current", name)
 }
 
 fn old_names(folder: &Folder) -> io::Result<Vec<OldName>> {

@@ -92,8 +92,9 @@ struct Block {
 impl Program {
     fn new(settings: Settings, directories: Vec<OsString>, voice: Voice) -> Result<Program, Failure> {
         process::default_action(Signal::SIGCHLD); // where it is ignored, processors end unseen
-        let (signals, mask) =
-            Signals::take(&[Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM]).tried("take signals", "")?;
+        const TAKEN: [Signal; 3] = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM];
+        let (signals, mask) = Signals::take(&TAKEN).tried("take signals", "")?;
+        TAKEN.into_iter().for_each(process::default_action); // for processors
         let poller = Poller::new(PROCESSOR + directories.len()).tried("create poll", "")?;
         poller.watch(&signals, SIGNALS).tried("watch signals", "")?;
         let input = io::stdin();
@@ -278,12 +279,22 @@ impl Program {
     }
 
     /// Waits until no processor runs. The lock stays until then: the next svlogd would start another one.
+    ///
+    /// At the end of the input all files that wait are processed; after TERM they are left to the next svlogd.
     fn await_processors(&mut self) {
         self.logs.iter_mut().for_each(|log| log.finish(&self.tools));
-        while self.logs.iter().any(Log::is_processing) {
+        loop {
+            if self.over == Some(Over::EndOfInput) {
+                let now = clock::now();
+                self.logs.iter_mut().for_each(|log| log.process(&self.tools, now));
+            }
+            if !self.logs.iter().any(Log::is_processing) {
+                return;
+            }
             let _ = self.tools.poller.wait(None); // whatever it says, the next lines look for themselves
             while let Ok(Some(signal)) = self.signals.next() {
                 if signal == Signal::SIGTERM {
+                    self.over = Some(Over::Term);
                     self.terminate_processors();
                 }
             }

@@ -16,6 +16,7 @@ use crate::svlogd::directory::CLEAN;
 use crate::svlogd::voice::file_in;
 use crate::sys::clock;
 use crate::sys::fd;
+use crate::sys::file;
 use crate::sys::folder::{self, Folder};
 use crate::sys::process::{Argv, Child, Directory, Spawn};
 use crate::sys::signal::Signal;
@@ -28,7 +29,7 @@ const NEW_STATE: i32 = 5;
 ///
 /// Source: runit 2.3.0, src/svlogd.c. Differs: rotation does not wait for it, so that a slow one costs old files (it
 /// is said) where there it stops the service; death by a signal is a failure; after a failure it waits before it
-/// starts again; `.u` files of earlier runs are processed too.
+/// starts again; `.u` files of earlier runs are processed too, once nothing that an earlier svlogd started reads them.
 #[derive(Default)]
 pub struct Processor {
     running: Option<Running>,
@@ -62,8 +63,8 @@ impl Processor {
     /// Starts `command` on the file `input` of `folder`. Its end is an event.
     pub fn start(&mut self, tools: &Tools, directory: &OsStr, folder: &Folder, command: &[u8], input: OldName) {
         if let Ok(Some(_)) = folder.facts(input.of_kind(Kind::Safe).as_bytes()) {
-            // A crash came between the two: processing it again would double it.
-            if let Err(failure) = remove_done(directory, folder, input) {
+            // It was processed, but not concluded: processing it again would double it.
+            if let Err(failure) = conclude(directory, folder, input) {
                 tools.voice.warn_failure(&failure);
                 self.pause();
             }
@@ -93,12 +94,14 @@ impl Processor {
             Ok(None) => return,
             Ok(Some(status)) => ExitStatus::success(&status),
             Err(error) => {
-                tools.voice.warn_failure(&Failure::new("wait for processor:", directory, error));
+                tools.voice.warn_failure(&Failure::with("wait for processor", directory, error));
                 false
             }
         };
         let _ = tools.poller.forget(&running.child); // closing its descriptor does the same
-        tools.voice.info(&[b"sigchild received."]);
+        if !is_last {
+            tools.voice.info(&[b"sigchild received."]);
+        }
         if !success {
             let what: &[u8] = if is_last { b"processor failed, left to do: " } else { b"processor failed, restart: " };
             tools.voice.warn(&[what, directory.as_bytes()]);
@@ -138,15 +141,16 @@ impl Running {
         input: OldName,
     ) -> Result<Running, Failure> {
         let output_name = input.of_kind(Kind::Output);
-        let own_folder = folder.duplicate().tried("run processor:", directory)?;
-        let source = folder.open_read(input.as_bytes()).tried("open input for processor:", directory)?;
-        let output = folder.replace(output_name.as_bytes()).tried("open output for processor:", directory)?;
-        let state = folder.open_or_create(b"state").tried("open state for processor:", directory)?;
-        let state = above(state.into()).tried("open state for processor:", directory)?;
-        let new_state = folder.replace(b"newstate").tried("open newstate for processor:", directory)?;
-        let new_state = above(new_state.into()).tried("open newstate for processor:", directory)?;
+        let own_folder = folder.duplicate().tried_with("run processor", directory)?;
+        let source = folder.open_read(input.as_bytes()).tried_with("open input for processor", directory)?;
+        take(&source).tried_with("lock input for processor", directory)?;
+        let state = folder.open_or_create(b"state").tried_with("open state for processor", directory)?;
+        let state = above(state.into()).tried_with("open state for processor", directory)?;
+        let new_state = folder.replace(b"newstate").tried_with("open newstate for processor", directory)?;
+        let new_state = above(new_state.into()).tried_with("open newstate for processor", directory)?;
+        let output = folder.replace(output_name.as_bytes()).tried_with("open output for processor", directory)?;
         let words = [OsStr::new("/bin/sh"), OsStr::new("-c"), OsStr::from_bytes(command)];
-        let argv = Argv::new(words).tried("run processor:", directory)?;
+        let argv = Argv::new(words).tried_with("run processor", directory)?;
         let spawn = Spawn {
             argv: &argv,
             directory: Some(Directory::Open(folder.as_fd())),
@@ -156,30 +160,46 @@ impl Running {
             mask: tools.mask,
             last: None,
         };
-        let explain = |_, error| tools.voice.warn_failure(&Failure::new("run processor:", directory, error));
+        let explain = |_, error| tools.voice.warn_failure(&Failure::with("run processor", directory, error));
         let child = spawn
             .start_with(&[(state.as_fd(), STATE), (new_state.as_fd(), NEW_STATE)], explain)
-            .tried("fork for processor:", directory)?;
+            .tried_with("fork for processor", directory)?;
         Ok(Running { child, input, output, folder: own_folder })
     }
 
     /// Puts the output in the place of the input, on the disk before the input goes.
     fn keep(&self, tools: &Tools, directory: &OsStr) -> Result<(), Failure> {
         let (output, safe) = (self.input.of_kind(Kind::Output), self.input.of_kind(Kind::Safe));
-        folder::set_mode(&self.output, CLEAN).tried("set mode of processed:", directory)?;
-        folder::sync(&self.output).tried("fsync processed:", directory)?;
-        self.folder.rename(output.as_bytes(), safe.as_bytes()).tried("rename processed:", directory)?;
-        remove_done(directory, &self.folder, self.input)?;
-        self.folder.rename(b"newstate", b"state").tried("rename state:", directory)?;
+        folder::set_mode(&self.output, CLEAN).tried_with("set mode of processed", directory)?;
+        folder::sync(&self.output).tried_with("fsync processed", directory)?;
+        self.folder.rename(output.as_bytes(), safe.as_bytes()).tried_with("rename processed", directory)?;
+        conclude(directory, &self.folder, self.input)?;
         tools.voice.info(&[b"processed: ", &file_in(directory, safe.as_bytes())]);
         Ok(())
     }
 }
 
-/// Removes an input whose output stands in its place.
-fn remove_done(directory: &OsStr, folder: &Folder, input: OldName) -> Result<(), Failure> {
+/// Keeps the new state and removes the input of a processor whose output stands in its place.
+///
+/// The input goes last: as long as it is there this can be done again, whenever a crash came.
+fn conclude(directory: &OsStr, folder: &Folder, input: OldName) -> Result<(), Failure> {
+    match folder.rename(b"newstate", b"state") {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).tried_with("rename state", directory)?,
+        _ => {}
+    }
     let name = file_in(directory, input.as_bytes());
-    folder.unlink(input.as_bytes()).tried("unlink:", OsStr::from_bytes(&name))
+    folder.unlink(input.as_bytes()).tried_with("unlink", OsStr::from_bytes(&name))
+}
+
+/// Locks an input for all who will read it through this very descriptor, the processor and its children.
+///
+/// So a processor that outlives its svlogd is not doubled by the next one. A file system without such locks knows
+/// none: there nothing keeps the two apart.
+fn take(source: &File) -> io::Result<()> {
+    match file::try_lock(source) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The same file under a number that the processor's own descriptors do not reach.

@@ -11,7 +11,7 @@ use std::path::Path;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::sys::file;
@@ -27,6 +27,18 @@ pub struct Facts {
     pub bytes: u64,
     /// Its permission bits.
     pub mode: u32,
+    /// Whether it is a regular file: no directory, device, FIFO or socket.
+    pub is_regular: bool,
+}
+
+impl Facts {
+    fn of(found: &FileStat) -> Facts {
+        Facts {
+            bytes: u64::try_from(found.st_size).unwrap_or_default(),
+            mode: found.st_mode & 0o7777,
+            is_regular: found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits(),
+        }
+    }
 }
 
 impl Folder {
@@ -43,10 +55,7 @@ impl Folder {
     /// What is known of `name`, behind links; `None` when there is no such file.
     pub fn facts(&self, name: &[u8]) -> io::Result<Option<Facts>> {
         match fstatat(&self.0, OsStr::from_bytes(name), AtFlags::empty()) {
-            Ok(found) => Ok(Some(Facts {
-                bytes: u64::try_from(found.st_size).unwrap_or_default(),
-                mode: found.st_mode & 0o7777,
-            })),
+            Ok(found) => Ok(Some(Facts::of(&found))),
             Err(Errno::ENOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -104,6 +113,11 @@ impl AsFd for Folder {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// What is known of an open file.
+pub fn facts_of(file: &File) -> io::Result<Facts> {
+    Ok(Facts::of(&fstat(file)?))
 }
 
 /// Sets the permission bits of an open file.

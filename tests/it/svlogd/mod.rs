@@ -19,16 +19,25 @@ use homerun::sys::signal::Signal;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tempfile::TempDir;
 
+mod beside;
+
 /// Bounds every wait; it costs only when a test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 const USAGE: &str = "usage: svlogd [-ttv] [-r c] [-R abc] [-l len] [-b buflen] dir ...\n\n";
 
-/// A place with log directories in it.
+/// A place with log directories in it, and `svlogd` in PATH.
 struct Place(TempDir);
 
 impl Place {
     fn new() -> Place {
-        Place(TempDir::new().unwrap())
+        Place::of(Path::new(env!("CARGO_BIN_EXE_svlogd")))
+    }
+
+    /// With this program as `svlogd`: a short argv[0], as the usage line shows it.
+    fn of(program: &Path) -> Place {
+        let place = Place(TempDir::new().unwrap());
+        std::os::unix::fs::symlink(program, place.path("svlogd")).unwrap();
+        place
     }
 
     /// The same, with one log directory `main`.
@@ -71,11 +80,6 @@ impl Place {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        // A short argv[0], as the usage line shows it.
-        let link = self.path("svlogd");
-        if !link.exists() {
-            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_svlogd"), &link).unwrap();
-        }
         let mut command = Command::new("svlogd");
         command.env_clear().env("PATH", format!("{}:/usr/bin:/bin", self.0.path().display()));
         command.current_dir(self.0.path()).args(args);
@@ -260,7 +264,7 @@ fn a_locked_directory_is_refused() {
 
 #[test]
 fn what_is_done_is_said_with_v() {
-    let place = Place::with_main("s8\nu1.2.3\nU127.0.0.1:x\nu127.0.0.1:9\n-*\n");
+    let place = Place::with_main("s8\nu1.2.3\nu127.0.0.1:x\nu127.0.0.1:9\n-*\n");
     let said = "svlogd: info: read: main/config\n\
                 svlogd: warning: unable to scan ip address: 1.2.3\n\
                 svlogd: warning: unable to scan port number: x\n\
@@ -268,7 +272,7 @@ fn what_is_done_is_said_with_v() {
                 svlogd: info: close: main\n";
     assert_eq!(place.run(&["-v", "main"], b"abcdefg\n"), (Some(0), said.to_owned()));
     fs::write(place.path("main/config"), "s8\n").unwrap();
-    let (_, said) = place.run(&["-v", "main"], b"abcdefg\n");
+    let (_, said) = place.run(&["-v", "-l8", "main"], b"abcdefg\n");
     let old = place.old("main", ".s");
     let name = old[0].file_name().unwrap().to_str().unwrap();
     let expected = format!(
@@ -611,9 +615,10 @@ fn lines_go_out_by_udp() {
 
 #[test]
 fn what_udp_cannot_send_is_written_down() {
-    let place = Place::with_main("U127.0.0.1:0\n"); // there is no such port to send to
-    assert_eq!(place.run(&["main"], b"abc\n"), quiet(0));
-    assert_eq!(place.read("main/current"), "warning: failure sending through udp: abc\n");
+    let place = Place::with_main("U127.0.0.1:9\n");
+    let line = "x".repeat(65_536) + "\n"; // too long for a datagram
+    assert_eq!(place.run(&["-l70000", "-b70001", "main"], line.as_bytes()), quiet(0));
+    assert!(place.read("main/current") == format!("warning: failure sending through udp: {line}"));
 }
 
 /// svlogd on the log directory `main`, on a disk of its own of 64 KiB that only it sees.
