@@ -60,8 +60,7 @@ pub struct Log {
 /// What is there while a log directory is open.
 struct Open {
     folder: Folder,
-    /// The lock is held as long as this is open.
-    _lock: File,
+    lock: File,
     limits: Limits,
     sender: Option<Sender>,
     current: Option<File>,
@@ -167,7 +166,7 @@ impl Log {
             retry: None,
             may_process: self.config.processor.is_some(),
             folder,
-            _lock: lock,
+            lock,
         };
         Ok(open)
     }
@@ -280,7 +279,10 @@ impl Log {
         if self.open.is_some() {
             tools.voice.info(&[b"close: ", self.name.as_bytes()]);
             self.finish(tools);
-            self.open = None;
+            if let Some(open) = self.open.take() {
+                // Closing is not enough: a processor that has not begun yet may have a copy.
+                let _ = file::unlock(&open.lock);
+            }
         }
     }
 
@@ -366,7 +368,12 @@ impl Desk<'_> {
     /// Differs: the original also sets the mode of a device or FIFO, such as `/dev/null` behind a link, and renames
     /// a directory.
     fn begin(&mut self, deed: &'static str, bytes: u64, now: Instant) -> Result<(), Failure> {
-        let current = self.open.folder.open_append(b"current").tried_with(deed, self.name)?;
+        let current = loop {
+            match self.open.folder.open_append(b"current") {
+                Err(error) if is_disk_full(&error) && self.make_room() => {}
+                opened => break opened.tried_with(deed, self.name)?,
+            }
+        };
         self.open.is_regular = folder::facts_of(&current).tried_with("stat current", self.name)?.is_regular;
         if self.open.is_regular {
             folder::set_mode(&current, LIVE).tried_with("set mode of current", self.name)?;
@@ -398,8 +405,7 @@ impl Desk<'_> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => error,
         };
-        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        if is_full && self.make_room() {
+        if is_disk_full(&error) && self.make_room() {
             return Ok(());
         }
         Err(error).tried_with("write to current", self.name)
@@ -491,6 +497,10 @@ impl Desk<'_> {
             }
         }
     }
+}
+
+fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Brings a log onto the disk and marks it as closed well, if it is a regular file.

@@ -134,8 +134,12 @@ impl Program {
         if is_well { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILURE) }
     }
 
+    /// Opens all log directories, those that were open anew.
     fn open_logs(&mut self) {
-        self.logs.iter_mut().for_each(|log| log.open(&self.tools, &self.settings));
+        for log in &mut self.logs {
+            log.close(&self.tools);
+            log.open(&self.tools, &self.settings);
+        }
         if !self.logs.iter().any(Log::is_open) {
             self.tools.voice.fatal(b"no functional log directories.");
             self.over = Some(Over::NoLogs);
@@ -207,7 +211,6 @@ impl Program {
     fn reopen(&mut self) {
         self.tools.voice.info(&[b"sighangup received."]);
         self.work();
-        self.logs.iter_mut().for_each(|log| log.close(&self.tools));
         self.open_logs();
     }
 

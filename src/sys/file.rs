@@ -68,6 +68,11 @@ pub fn try_lock(file: &File) -> io::Result<()> {
     file.try_lock_exclusive()
 }
 
+/// Gives up the flock(2) lock of `file`, also for all copies of the descriptor.
+pub fn unlock(file: &File) -> io::Result<()> {
+    fs2::FileExt::unlock(file)
+}
+
 /// Takes the flock(2) lock of `file`, waiting for whoever holds it.
 pub fn lock(file: &File) -> io::Result<()> {
     file.lock_exclusive()

@@ -271,8 +271,11 @@ fn make(place: &Place, name: &str, mode: u32, text: &str) {
     fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
 }
 
+/// Fills a log directory before svlogd starts.
+type Prepare = fn(&Place);
+
 /// What stands in a log directory when svlogd starts, by name.
-const BEFORE: [(&str, fn(&Place)); 23] = [
+const BEFORE: [(&str, Prepare); 23] = [
     ("closed well", |place| make(place, "current", 0o744, "x\n")),
     ("closed well, other modes", |place| make(place, "current", 0o755, "x\n")),
     ("closed well, setuid", |place| make(place, "current", 0o4700, "x\n")),

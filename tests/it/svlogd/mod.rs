@@ -20,6 +20,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tempfile::TempDir;
 
 mod beside;
+mod crash;
+mod disk;
+mod signals;
 
 /// Bounds every wait; it costs only when a test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,6 +80,12 @@ impl Place {
     fn whole_log(&self, directory: &str) -> String {
         let old = self.old(directory, "").into_iter().chain([self.path(directory).join("current")]);
         old.map(|path| fs::read_to_string(path).unwrap()).collect()
+    }
+
+    /// The same while svlogd runs; empty when it is at work between the two.
+    fn read_all(&self, directory: &str) -> String {
+        let old = self.old(directory, "").into_iter().chain([self.path(directory).join("current")]);
+        old.map(|path| fs::read_to_string(path).unwrap_or_default()).collect()
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -375,19 +384,6 @@ fn old_files_beyond_the_number_are_deleted_and_others_left_alone() {
 }
 
 #[test]
-fn a_current_of_a_crash_is_put_aside() {
-    let place = Place::with_main("");
-    fs::write(place.path("main/current"), "torn").unwrap();
-    fs::set_permissions(place.path("main/current"), Permissions::from_mode(0o644)).unwrap();
-    assert_eq!(place.run(&["main"], b"a\n"), quiet(0));
-    let old = place.old("main", "");
-    assert_eq!(old, place.old("main", ".u"));
-    assert_eq!(fs::read_to_string(&old[0]).unwrap(), "torn");
-    assert_eq!(mode(&old[0]), 0o644);
-    assert_eq!(place.read("main/current"), "a\n");
-}
-
-#[test]
 fn several_directories_take_what_they_select() {
     let place = Place::new();
     place.log("all", "");
@@ -415,24 +411,6 @@ fn bytes_stay_as_they_are_without_options() {
 }
 
 #[test]
-fn alrm_rotates_what_is_not_empty() {
-    let place = Place::with_main("");
-    let mut running = place.start();
-    running.signal(Signal::SIGALRM);
-    running.hear(&["sigalarm received."]);
-    running.write("a\n");
-    place.wait_until("main", || place.read("main/current") == "a\n");
-    running.signal(Signal::SIGALRM);
-    place.wait_until("main", || place.old("main", ".s").len() == 1);
-    running.write("b\n");
-    assert_eq!(running.end(), Some(0));
-    let old = place.old("main", "");
-    assert_eq!(old.len(), 1);
-    assert_eq!(fs::read_to_string(&old[0]).unwrap(), "a\n");
-    assert_eq!(place.read("main/current"), "b\n");
-}
-
-#[test]
 fn age_rotates_what_is_not_empty() {
     let place = Place::with_main("t1\n");
     let mut running = place.start();
@@ -440,46 +418,6 @@ fn age_rotates_what_is_not_empty() {
     place.wait_until("main", || place.old("main", ".s").len() == 1);
     assert_eq!(running.end(), Some(0));
     assert_eq!(place.whole_log("main"), "a\n");
-}
-
-#[test]
-fn hup_reads_the_config_again() {
-    let place = Place::with_main("");
-    let mut running = place.start();
-    running.write("a\nhalf ");
-    place.wait_until("main", || place.read("main/current") == "a\n");
-    fs::write(place.path("main/config"), "pnew: \n").unwrap();
-    running.signal(Signal::SIGHUP);
-    running.hear(&["append: main/current"]);
-    running.write("b\n");
-    assert_eq!(running.end(), Some(0));
-    assert_eq!(place.read("main/current"), "a\nnew: half b\n");
-    assert_eq!(place.old("main", ""), Vec::<PathBuf>::new());
-}
-
-#[test]
-fn hup_without_any_directory_left_is_fatal() {
-    let place = Place::with_main("");
-    let mut running = place.start();
-    fs::rename(place.path("main"), place.path("moved")).unwrap();
-    running.write("a\n");
-    place.wait_until("moved", || place.read("moved/current") == "a\n");
-    running.signal(Signal::SIGHUP);
-    running.hear(&["svlogd: fatal: no functional log directories."]);
-    assert_eq!(running.end(), Some(111));
-    assert_eq!(mode(&place.path("moved/current")), 0o744);
-}
-
-#[test]
-fn term_loses_neither_what_is_in_the_pipe_nor_a_partial_line() {
-    let place = Place::with_main("");
-    let mut running = place.start();
-    let lines: String = (0..5000).map(|number| format!("line {number}\n")).collect();
-    running.write(&lines);
-    running.write("partial");
-    assert_eq!(running.terminate(), Some(0));
-    assert!(place.read("main/current") == lines + "partial\n");
-    assert_eq!(mode(&place.path("main/current")), 0o744);
 }
 
 #[test]
@@ -578,22 +516,6 @@ fn a_processor_that_hangs_holds_up_neither_rotation_nor_hup_nor_term() {
 }
 
 #[test]
-fn a_second_term_ends_the_processor_too() {
-    let place = Place::with_main("!read go <../go; cat\n");
-    nix::unistd::mkfifo(&place.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let mut running = place.start();
-    running.write("a\n");
-    place.wait_until("main", || place.read("main/current") == "a\n");
-    running.signal(Signal::SIGALRM);
-    running.hear(&["processing: "]);
-    running.signal(Signal::SIGTERM);
-    running.hear(&["sigterm received."]);
-    assert_eq!(running.terminate(), Some(0));
-    assert_eq!(place.old("main", ""), place.old("main", ".u"));
-    assert_eq!(place.whole_log("main"), "a\n");
-}
-
-#[test]
 fn lines_go_out_by_udp() {
     let place = Place::new();
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -619,77 +541,4 @@ fn what_udp_cannot_send_is_written_down() {
     let line = "x".repeat(65_536) + "\n"; // too long for a datagram
     assert_eq!(place.run(&["-l70000", "-b70001", "main"], line.as_bytes()), quiet(0));
     assert!(place.read("main/current") == format!("warning: failure sending through udp: {line}"));
-}
-
-/// svlogd on the log directory `main`, on a disk of its own of 64 KiB that only it sees.
-///
-/// `before` runs on that disk before svlogd, `meanwhile` beside it, both with `main` as the working directory;
-/// afterwards its `current` is copied to `result`. None where no disk may be mounted.
-fn on_a_small_disk(place: &Place, before: &str, meanwhile: &str) -> Option<Running> {
-    let options: &[&str] =
-        if nix::unistd::geteuid().is_root() { &["--mount"] } else { &["--user", "--map-root-user", "--mount"] };
-    let may_mount = Command::new("unshare").args(options).args(["mount", "-t", "tmpfs", "none", "/mnt"]).output();
-    if !may_mount.is_ok_and(|output| output.status.success()) {
-        return None;
-    }
-    let script = format!(
-        "exec 3<&0; mount -t tmpfs -o size=64k none main && cp config main && cd main && {before} || exit
-         svlogd -v . <&3 3<&- & pid=$!; echo $pid >../pid; {meanwhile}
-         wait $pid; exit=$?; cp current ../result; exit $exit"
-    );
-    let mut command = Command::new("unshare");
-    command.args(options).args(["sh", "-c", &script]).env_clear().current_dir(place.0.path());
-    for (name, value) in place.command(&[]).get_envs() {
-        command.env(name, value.unwrap_or_default());
-    }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Some(place.start_with(command, "new: ./current", "-"))
-}
-
-const FILL: &str = "head -c 64k /dev/zero >fill 2>&-; test -s fill";
-
-#[test]
-fn a_full_disk_does_not_make_it_deaf() {
-    let place = Place::with_main("");
-    fs::write(place.path("config"), "").unwrap();
-    let Some(mut running) = on_a_small_disk(&place, FILL, "") else {
-        return skip("a_full_disk_does_not_make_it_deaf", "needs to mount a file system");
-    };
-    running.write("abc\n");
-    running.hear(&["svlogd: pausing: unable to write to current: .: out of disk space"]);
-    running.write("def\n"); // stays in the pipe, for the next svlogd
-    send(place.read("pid").trim().parse().unwrap(), Signal::SIGTERM).unwrap();
-    running.hear(&["svlogd: warning: unable to write to current: .: 4 bytes dropped"]);
-    assert_eq!(running.end(), Some(111));
-}
-
-#[test]
-fn nothing_is_lost_by_a_full_disk_that_gets_room_again() {
-    let place = Place::with_main("");
-    fs::write(place.path("config"), "").unwrap();
-    nix::unistd::mkfifo(&place.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let Some(mut running) = on_a_small_disk(&place, FILL, "read go <../go; rm fill; kill -HUP $pid") else {
-        return skip("nothing_is_lost_by_a_full_disk_that_gets_room_again", "needs to mount a file system");
-    };
-    running.write("abc\n");
-    running.hear(&["svlogd: pausing: unable to write to current: .: out of disk space"]);
-    running.write("def\n");
-    fs::write(place.path("go"), "\n").unwrap();
-    assert_eq!(running.end(), Some(0));
-    assert_eq!(place.read("result"), "abc\ndef\n");
-}
-
-#[test]
-fn a_full_disk_takes_old_files_if_it_may() {
-    let place = Place::with_main("");
-    fs::write(place.path("config"), "n9\nN1\n").unwrap();
-    let fill = "for i in 1 2 3; do head -c 24k /dev/zero >@40000000000000000000000$i.s 2>&-; done; true";
-    let Some(mut running) = on_a_small_disk(&place, fill, "") else {
-        return skip("a_full_disk_takes_old_files_if_it_may", "needs to mount a file system");
-    };
-    let line = "x".repeat(99) + "\n";
-    running.write(&line.repeat(400));
-    running.hear(&["svlogd: warning: out of disk space, delete: ./@400000000000000000000001.s"]);
-    assert_eq!(running.end(), Some(0));
-    assert_eq!(place.read("result"), line.repeat(400));
 }
