@@ -153,11 +153,12 @@ fn value(id: &'static str, letter: char, name: &'static str, help: &'static str)
 
 /// Does what `args` say, as the program called `name`. Returns only when that failed.
 pub fn run(name: &OsStr, args: Vec<OsString>) -> ExitCode {
-    let name = program_name(name);
+    let called_as = cli::base_name(name);
+    let name = program_name(called_as);
     if let Some(emulation) = Emulation::called(name) {
-        return emulation.run(name, args);
+        return emulation.run(name, called_as, args);
     }
-    let usage = Usage::new(name, ARGUMENTS, EXIT_USAGE);
+    let usage = Usage::new(name, ARGUMENTS, EXIT_USAGE).complaining_as(called_as);
     let given = match usage.parse(command(), args) {
         Ok(given) => given,
         Err(code) => return code,
@@ -188,10 +189,10 @@ impl Wrong {
     }
 }
 
-/// What the program was called as: without directories and one leading `d`. Source: runit 2.3.0, src/chpst.c.
+/// The program that is meant: what it was called as without one leading `d`. Source: runit 2.3.0, src/chpst.c.
 fn program_name(called_as: &OsStr) -> &OsStr {
-    let name = cli::base_name(called_as);
-    OsStr::from_bytes(name.as_bytes().strip_prefix(b"d").unwrap_or(name.as_bytes()))
+    let name = called_as.as_bytes();
+    OsStr::from_bytes(name.strip_prefix(b"d").unwrap_or(name))
 }
 
 /// Whether the argument of -u is the name of a user and nothing else.

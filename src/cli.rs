@@ -18,6 +18,7 @@ use crate::msg;
 #[derive(Clone, Debug)]
 pub struct Usage {
     program: OsString,
+    called_as: OsString,
     arguments: &'static str,
     exit: u8,
 }
@@ -49,7 +50,13 @@ pub fn command(name: &'static str, arguments: &'static str) -> Command {
 impl Usage {
     /// `usage: PROGRAM ARGUMENTS`, with the exit code of the manual.
     pub fn new(program: impl Into<OsString>, arguments: &'static str, exit: u8) -> Usage {
-        Usage { program: program.into(), arguments, exit }
+        let program = program.into();
+        Usage { called_as: base_name(&program).to_owned(), program, arguments, exit }
+    }
+
+    /// A name of its own for complaints about options, where the usage line has another.
+    pub fn complaining_as(self, name: impl Into<OsString>) -> Usage {
+        Usage { called_as: name.into(), ..self }
     }
 
     /// Prints the usage line and the empty line that follows it, and gives the exit code.
@@ -66,15 +73,20 @@ impl Usage {
         let (options, operands) = split_options(&command, args);
         let command = command.no_binary_name(true).disable_help_subcommand(true).args_override_self(true);
         let mut command = command.mut_args(|arg| if takes_value(&arg) { arg.allow_hyphen_values(true) } else { arg });
-        match command.try_get_matches_from_mut(options) {
+        match command.try_get_matches_from_mut(&options) {
             Ok(options) => Ok(Given { options, operands }),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 let written = msg::to_stdout(error.render().to_string().as_bytes());
                 Err(if written { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
             Err(error) => {
-                let name = base_name(&self.program);
-                msg::to_stderr(&msg::join(&[name.as_bytes(), b": ", complaint(&command, &error).as_bytes(), b"\n"]));
+                let complaint = match unknown_letter(&command, &options) {
+                    Some(letter) if error.kind() == ErrorKind::UnknownArgument => {
+                        msg::join(&[b"illegal option -- ", &[letter]])
+                    }
+                    _ => complaint(&command, &error).into_bytes(),
+                };
+                msg::to_stderr(&msg::join(&[self.called_as.as_bytes(), b": ", &complaint, b"\n"]));
                 Err(self.fail())
             }
         }
@@ -118,6 +130,33 @@ fn complaint(command: &Command, error: &clap::Error) -> String {
             first.trim_start_matches("error: ").to_owned()
         }
     }
+}
+
+/// The first letter that is no option, as the byte that it is; `None` where a word in front of it is none.
+fn unknown_letter(command: &Command, options: &[OsString]) -> Option<u8> {
+    let mut words = options.iter();
+    while let Some(word) = words.next() {
+        match word.as_bytes() {
+            [b'-', b'-', ..] if !is_long(command, word) => return None,
+            [b'-', b'-', ..] => {}
+            [b'-', letters @ ..] => {
+                let known = |letter: u8| command.get_arguments().any(|arg| arg.get_short() == Some(char::from(letter)));
+                if let Some(unknown) = letters.iter().find(|letter| !known(**letter)) {
+                    return Some(*unknown);
+                }
+            }
+            _ => return None,
+        }
+        if matches!(value_place(command, word.as_bytes()), ValuePlace::NextWord) {
+            words.next();
+        }
+    }
+    None
+}
+
+fn is_long(command: &Command, word: &OsStr) -> bool {
+    let name = word.as_bytes()[2..].split(|byte| *byte == b'=').next().unwrap_or_default();
+    command.get_arguments().any(|arg| arg.get_long().is_some_and(|long| long.as_bytes() == name))
 }
 
 fn value_is_missing(error: &clap::Error) -> bool {
@@ -224,6 +263,20 @@ mod tests {
     fn an_unknown_option_is_no_operand() {
         let usage = Usage::new("sv", "", 100);
         assert!(usage.parse(command(), vec!["-x".into()]).is_err());
+    }
+
+    #[test]
+    fn the_first_letter_that_is_none_is_found_byte_for_byte() {
+        let unknown = |args: &[&[u8]]| {
+            let args: Vec<OsString> = args.iter().map(|arg| OsStr::from_bytes(arg).to_owned()).collect();
+            unknown_letter(&command(), &split_options(&command(), args).0)
+        };
+        assert_eq!(unknown(&[b"-v-w"]), Some(b'-'));
+        assert_eq!(unknown(&[b"-v\xff"]), Some(0xff));
+        assert_eq!(unknown(&["-é".as_bytes()]), Some(0xc3));
+        assert_eq!(unknown(&[b"-w-x", b"-vw", b"-y", b"--wait", b"-z", b"--wait=-z", b"-vq"]), Some(b'q'));
+        assert_eq!(unknown(&[b"--nonsense", b"-q"]), None);
+        assert_eq!(unknown(&[b"-v"]), None);
     }
 
     #[test]

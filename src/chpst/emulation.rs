@@ -55,8 +55,8 @@ impl Emulation {
     }
 
     /// Does what `args` say. Returns only when that failed.
-    pub(super) fn run(self, name: &OsStr, args: Vec<OsString>) -> ExitCode {
-        let usage = Usage::new(name, self.arguments(), EXIT_USAGE);
+    pub(super) fn run(self, name: &OsStr, called_as: &OsStr, args: Vec<OsString>) -> ExitCode {
+        let usage = Usage::new(name, self.arguments(), EXIT_USAGE).complaining_as(called_as);
         let result = match self {
             Emulation::Setlock => setlock(&usage, args),
             Emulation::Softlimit => softlimit(&usage, name, args),

@@ -55,12 +55,17 @@ fn first_line(content: &[u8]) -> Vec<u8> {
     line[..length].iter().map(|byte| if *byte == 0 { b'\n' } else { *byte }).collect()
 }
 
-/// Carries out `settings` on an environment of `NAME=value` entries; what is set goes to its end.
+/// Carries out `settings` on an environment of `NAME=value` entries: what goes is replaced by the last entry, what is set
+/// goes to the end.
+///
+/// Differs: of entries for one variable the original takes away only the first.
 pub fn apply(environment: &mut Vec<OsString>, settings: &[Setting]) {
     for setting in settings {
         let mut start = setting.name.clone();
         start.push("=");
-        environment.retain(|entry| !entry.as_bytes().starts_with(start.as_bytes()));
+        while let Some(at) = environment.iter().position(|entry| entry.as_bytes().starts_with(start.as_bytes())) {
+            environment.swap_remove(at);
+        }
         if let Some(value) = &setting.value {
             start.push(value);
             environment.push(start);
@@ -129,11 +134,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_replaces_what_was_and_goes_to_the_end() {
-        let mut environment: Vec<OsString> = ["A=1", "AB=2", "A=3", "C=4"].map(OsString::from).into();
+    fn what_is_set_goes_to_the_end_and_the_last_entry_to_the_place_of_what_was() {
+        let mut environment: Vec<OsString> = ["A=1", "AB=2", "A=3", "C=4", "D=5"].map(OsString::from).into();
         apply(&mut environment, &[Setting::set("A", "new"), Setting { name: "C".into(), value: None }]);
-        assert_eq!(environment, ["AB=2", "A=new"]);
-        apply(&mut environment, &[Setting::set("A", ""), Setting { name: "D".into(), value: None }]);
-        assert_eq!(environment, ["AB=2", "A="]);
+        assert_eq!(environment, ["D=5", "AB=2", "A=new"]);
+        apply(&mut environment, &[Setting::set("A", ""), Setting { name: "X".into(), value: None }]);
+        assert_eq!(environment, ["D=5", "AB=2", "A="]);
     }
 }

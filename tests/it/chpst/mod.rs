@@ -1,4 +1,6 @@
 mod added;
+mod order;
+mod peer;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -217,7 +219,7 @@ fn each_file_is_a_variable() {
     let outcome = Outcome::of(
         place.command(&["-e", "env", "env"]).env("A", "old").env("EMPTY", "old").env("FIFO", "old").env("B", "stays"),
     );
-    assert_eq!(outcome, says(&format!("B=stays\nPATH={PATH}\nA= v w\nLINE=\nNUL=a\nb\nx=y=z\n")));
+    assert_eq!(outcome, says(&format!("PATH={PATH}\nB=stays\nA= v w\nLINE=\nNUL=a\nb\nx=y=z\n")));
 }
 
 #[test]
