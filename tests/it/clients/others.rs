@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::time::Instant;
 
 use homerun::model::status::{State, Want};
 use homerun::sys::signal::Signal;
@@ -257,6 +258,43 @@ fn a_runsvdir_that_is_a_service_takes_its_services_with_it_by_a_hook() {
     assert!(stopped.stdout.starts_with("ok: down: user: "), "{stopped:?}");
     wait_until_gone(inner);
     assert!(user.exit().0.success());
+}
+
+/// A container has no init but runsvdir: what services leave behind becomes its child, and it ends them all by ending.
+#[test]
+fn a_runsvdir_may_be_the_first_process_of_a_container() {
+    let options: &[&str] = if is_root() { &["--pid"] } else { &["--user", "--map-root-user", "--pid"] };
+    let unshare = |tree: &Tree| {
+        let mut command = tree.command("unshare");
+        command.args(options).args(["--fork", "--kill-child"]);
+        command
+    };
+    if Outcome::of(unshare(&Tree::new()).arg("true")).code != Some(0) {
+        return skip("needs to make a PID namespace");
+    }
+    for programs in std::iter::once(programs().to_owned()).chain(runit()) {
+        let tree = Tree::with(&programs);
+        tree.service("services/foo").run("(true & sleep 1000 &); say up; exec sleep 1000");
+        let mut container = unshare(&tree).args(["runsvdir", "services"]).spawn().unwrap();
+        assert_eq!(tree.heard(), "up");
+        let first = children(i32::try_from(container.id()).unwrap(), false)[0];
+        let deadline = Instant::now() + PATIENCE;
+        while !children(first, true).is_empty() {
+            assert!(Instant::now() < deadline, "an orphan that has ended is not reaped");
+            std::thread::yield_now();
+        }
+        let left = children(first, false); // the runsv, and the orphan that lives on
+        assert_eq!(left.len(), 2);
+        homerun::sys::process::send(first, Signal::SIGHUP).unwrap();
+        assert_eq!(wait_for_end(&mut container).unwrap().code(), Some(111));
+        left.into_iter().for_each(wait_until_gone);
+    }
+}
+
+/// The children of a process that have ended, or that have not.
+fn children(parent: i32, ended: bool) -> Vec<i32> {
+    let relations = homerun::sys::proc::relations();
+    relations.iter().filter(|it| it.parent == parent && it.ended == ended).map(|it| it.pid).collect()
 }
 
 /// The whole shutdown of Void: every service is stopped, by force if need be, then every supervisor.
