@@ -2,6 +2,7 @@
 
 mod stop;
 mod title;
+mod watch;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -9,19 +10,19 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, Command};
 use nix::errno::Errno;
 
 use crate::cli::{self, Usage};
 use crate::model::respawn::{self, Respawn};
-use crate::model::{seconds, settle};
-use crate::msg::{Failure, Speaker};
+use crate::model::{lookup, seconds, settle};
+use crate::msg::{Failure, Speaker, Tried as _};
 use crate::sys::file::{self, Identity};
-use crate::sys::inotify::{Change, Changes, Watch, Watcher};
+use crate::sys::inotify::Watcher;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, Signal, Signals};
@@ -29,6 +30,7 @@ use crate::sys::{clock, title as title_memory};
 
 use stop::Stop;
 use title::TitleLog;
+use watch::Watches;
 
 /// After a TERM. Source: runit 2.3.0, src/runsvdir.c.
 pub const EXIT_TERM: u8 = 0;
@@ -117,13 +119,6 @@ struct Known {
     seen: bool,
 }
 
-/// What a look at the services directory remembers.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    identity: Identity,
-    changed: Option<SystemTime>,
-}
-
 struct Tree {
     speaker: Speaker,
     directory: PathBuf,
@@ -131,17 +126,18 @@ struct Tree {
     poller: Poller,
     signals: Signals,
     mask: InheritedMask,
-    watcher: Option<Watcher>,
-    /// The watch of the directory that the services directory stands in.
-    place: Option<Watch>,
+    watches: Watches,
     title: Option<TitleLog>,
+    /// The files that could be runsv, in the order of PATH.
+    runsv: Vec<OsString>,
     services: Vec<Known>,
+    /// The links that the last look found.
+    links: HashSet<OsString>,
     /// What was complained of at the last look, so that it is said once.
     complaints: HashSet<Vec<u8>>,
-    stamp: Option<Stamp>,
     scan_is_due: bool,
     scanned_once: bool,
-    /// The kernel does not tell of every change.
+    /// The kernel does not tell of every change, or the services directory was not understood.
     must_poll: bool,
     next_poll: Instant,
     stop_deadline: Option<Duration>,
@@ -152,7 +148,9 @@ struct Tree {
 impl Tree {
     fn new(invocation: Invocation, speaker: Speaker) -> Result<Tree, Failure> {
         let try_to = |deed, error| Failure::new(deed, "", error);
-        process::default_action(Signal::SIGCHLD);
+        let wanted = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGCHLD];
+        // If they were ignored, as by nohup(1), what is started shall not find them so.
+        wanted.into_iter().for_each(process::default_action);
         let stop_deadline = process::take_variable(STOP_DEADLINE).and_then(|text| {
             let read = humantime::parse_duration(text.to_str().unwrap_or_default());
             if read.is_err() {
@@ -163,7 +161,6 @@ impl Tree {
         if stop_deadline.is_some() {
             process::adopt_orphans().map_err(|error| try_to("become subreaper", error))?;
         }
-        let wanted = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGCHLD];
         let (signals, mask) = Signals::take(&wanted).map_err(|error| try_to("take signals", error))?;
         let poller = Poller::new(4).map_err(|error| try_to("create event queue", error))?;
         poller.watch(&signals, SIGNALS).map_err(|error| try_to("watch signals", error))?;
@@ -187,12 +184,12 @@ impl Tree {
             poller,
             signals,
             mask,
-            watcher,
-            place: None,
+            watches: Watches::new(watcher),
             title,
+            runsv: lookup::candidates("runsv".as_ref(), std::env::var_os("PATH").as_deref()),
             services: Vec::new(),
+            links: HashSet::new(),
             complaints: HashSet::new(),
-            stamp: None,
             scan_is_due: true,
             scanned_once: false,
             must_poll: false,
@@ -205,7 +202,11 @@ impl Tree {
     /// The loop; gives the exit code.
     fn run(mut self) -> u8 {
         loop {
-            self.poll_directory();
+            // First: what shall end starts nothing.
+            if let Some(exit) = self.handle_signals() {
+                return exit;
+            }
+            self.scan_is_due |= self.must_poll && self.next_poll <= clock::now();
             if self.scan_is_due {
                 self.scan();
             }
@@ -214,9 +215,6 @@ impl Tree {
                 title.keep_alive(clock::now());
             }
             self.wait(next);
-            if let Some(exit) = self.handle_signals() {
-                return exit;
-            }
         }
     }
 
@@ -234,18 +232,8 @@ impl Tree {
         {
             title.take();
         }
-        if self.poller.ready().any(|key| key == CHANGES)
-            && let Some(watcher) = &self.watcher
-        {
-            // Read until it is empty: it is told once. A scan compares everything, so which change it was is all one;
-            // but of the place where the directory stands, only its own name matters.
-            while let Ok(changes) = watcher.changes()
-                && !changes.is_empty()
-            {
-                let name = self.directory.file_name();
-                let elsewhere = |change: &Change| Some(change.watch) == self.place && change.name.as_deref() != name;
-                self.scan_is_due |= !changes.iter().all(elsewhere);
-            }
+        if self.poller.ready().any(|key| key == CHANGES) {
+            self.scan_is_due |= self.watches.has_changes();
         }
     }
 
@@ -297,36 +285,21 @@ impl Tree {
         }
     }
 
-    /// Where changes are not told, finds out whether there are any.
-    fn poll_directory(&mut self) {
-        let now = clock::now();
-        if !self.must_poll || now < self.next_poll {
-            return;
-        }
-        self.next_poll = now + POLL;
-        if fs::metadata(&self.directory).ok().map(|found| Stamp::of(&found)) != self.stamp {
-            self.scan_is_due = true;
-        }
-    }
-
     /// Looks at every entry: starts what is new, takes away what is gone.
     fn scan(&mut self) {
         self.scan_is_due = false;
         let mut complaints = HashSet::new();
-        let understood = match self.look(&mut complaints) {
-            Ok(()) => true,
-            Err(failure) => {
-                complaints.insert(failure.text());
-                false
-            }
-        };
+        self.watches.begin();
+        let looked = self.look(&mut complaints);
+        // Not understood is not gone: services go on, and a poll tries again.
+        self.must_poll = !self.watches.end(looked.is_ok()) || looked.is_err();
+        self.next_poll = clock::now() + POLL;
+        if let Err(failure) = &looked {
+            complaints.insert(failure.text());
+        }
         complaints.difference(&self.complaints).for_each(|text| self.speaker.warn(text));
         self.complaints = complaints;
-        if !understood {
-            // Not understood is not gone: services go on, and a poll tries again.
-            self.must_poll = true;
-            self.stamp = None;
-            self.next_poll = clock::now() + POLL;
+        if looked.is_err() {
             return;
         }
         self.scanned_once = true;
@@ -342,23 +315,29 @@ impl Tree {
     /// Marks what is there as seen, and notes in `complaints` which entries could not be looked at.
     fn look(&mut self, complaints: &mut HashSet<Vec<u8>>) -> Result<(), Failure> {
         // Watch first, then look: what comes in between is told.
-        self.watch();
-        let found = fs::metadata(&self.directory).map_err(|error| Failure::new("stat", &self.directory, error))?;
+        self.watches.add_directory(&self.directory);
+        let found = fs::metadata(&self.directory).tried("stat", &self.directory)?;
+        fs::metadata(self.directory.join(".")).tried("change directory to", &self.directory)?;
         self.hold(Identity::of(&found))?;
-        self.stamp = Some(Stamp::of(&found));
-        let entries =
-            fs::read_dir(&self.directory).map_err(|error| Failure::new("open directory", &self.directory, error))?;
+        let entries = fs::read_dir(&self.directory).tried("open directory", &self.directory)?;
         self.services.iter_mut().for_each(|known| known.seen = false);
+        let mut links = HashSet::new();
         for entry in entries {
-            let entry = entry.map_err(|error| Failure::new("read directory", &self.directory, error))?;
+            let entry = entry.tried("read directory", &self.directory)?;
             let name = entry.file_name();
             if name.as_bytes().starts_with(b".") {
                 continue;
             }
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            if is_link {
+                self.watches.add_way(&entry.path());
+                links.insert(name.clone());
+            }
             match fs::metadata(entry.path()) {
                 Ok(found) if found.is_dir() => {
-                    let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-                    self.take(name, &found, is_link);
+                    // What a new link leads to is complete; what has come behind an old one may still be filled.
+                    let is_complete = !self.scanned_once || is_link && !self.links.contains(&name);
+                    self.take(name, &found, is_complete);
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -370,6 +349,7 @@ impl Tree {
                 }
             }
         }
+        self.links = links;
         Ok(())
     }
 
@@ -392,7 +372,7 @@ impl Tree {
     }
 
     /// Takes note of a directory that is there.
-    fn take(&mut self, name: OsString, found: &Metadata, is_link: bool) {
+    fn take(&mut self, name: OsString, found: &Metadata, is_complete: bool) {
         let identity = Identity::of(found);
         if let Some(known) = self.services.iter_mut().find(|known| known.identity == identity) {
             if !known.seen {
@@ -410,7 +390,7 @@ impl Tree {
             started: now,
             respawn: Respawn::default(),
             not_before: None,
-            settles_since: (self.scanned_once && !is_link).then_some(now),
+            settles_since: (!is_complete).then_some(now),
             leaving: false,
             seen: true,
         });
@@ -437,8 +417,9 @@ impl Tree {
             }
             let directory = opened.get_or_insert_with(|| file::open_directory(&self.directory));
             let started = match directory {
-                Ok(directory) => self.start(at, directory.as_fd()),
-                Err(error) => Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))),
+                Ok(directory) => self.start(at, directory.as_fd()).tried("fork for", &known.name),
+                Err(error) => Err(Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+                    .tried("change directory to", &self.directory),
             };
             let known = &mut self.services[at];
             known.started = now;
@@ -448,14 +429,12 @@ impl Tree {
                     known.not_before = None;
                     known.settles_since = None;
                 }
-                Err(error) => {
+                Err(failure) => {
                     let (respawn, pause) = known.respawn.died_after(Duration::ZERO);
                     known.respawn = respawn;
                     known.not_before = Some(now + pause);
                     next = Some(next.map_or(now + pause, |next| next.min(now + pause)));
-                    let mut what = OsString::from("runsv ");
-                    what.push(&known.name);
-                    self.speaker.warn_failure(&Failure::new("start", what, error));
+                    self.speaker.warn_failure(&failure);
                 }
             }
         }
@@ -474,7 +453,7 @@ impl Tree {
 
     fn start(&self, at: usize, directory: std::os::fd::BorrowedFd<'_>) -> io::Result<i32> {
         let known = &self.services[at];
-        let argv = Argv::new([OsStr::new("runsv"), &known.name])?;
+        let argv = Argv::new([OsStr::new("runsv"), &known.name])?.looked_for(&self.runsv)?;
         let spawn = Spawn {
             argv: &argv,
             directory: Some(Directory::Open(directory)),
@@ -490,58 +469,6 @@ impl Tree {
             self.speaker.fatal(Failure::new("start", what, error).text());
         })?;
         Ok(child.pid())
-    }
-
-    /// Asks to be told of changes in the directory, and of another directory in its place.
-    fn watch(&mut self) {
-        let Some(watcher) = &self.watcher else {
-            self.must_poll = true;
-            return;
-        };
-        let inside = Changes::IN_CREATE
-            | Changes::IN_DELETE
-            | Changes::IN_MOVED_FROM
-            | Changes::IN_MOVED_TO
-            | Changes::IN_ATTRIB
-            | Changes::IN_DELETE_SELF
-            | Changes::IN_MOVE_SELF;
-        let place = Changes::IN_CREATE | Changes::IN_DELETE | Changes::IN_MOVED_FROM | Changes::IN_MOVED_TO;
-        // Watching the same directory again changes nothing.
-        let parent = match self.directory.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-            Some(parent) => parent,
-            None => Path::new("/"),
-        };
-        self.place = watcher.watch(parent, place).ok();
-        // Last: were both one directory, the larger watch would have to stay.
-        let watched = watcher.watch(&self.directory, inside).ok();
-        self.place = self.place.filter(|_| self.place != watched);
-        self.must_poll = watched.is_none()
-            || self.place.is_none()
-            || !file::tells_of_changes(&self.directory)
-            || leads_through_links(&self.directory);
-    }
-}
-
-/// Whether a link on the way to `directory`, other than its last part, could lead elsewhere one day.
-fn leads_through_links(directory: &Path) -> bool {
-    let place = |path: &Path| path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let is_straight = |path: &Path| {
-        std::path::absolute(path).is_ok_and(|absolute| fs::canonicalize(path).is_ok_and(|real| real == absolute))
-    };
-    match fs::read_link(directory) {
-        Err(_) => !is_straight(directory),
-        Ok(target) => {
-            let parent = place(directory);
-            let parent = if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent };
-            !is_straight(&parent) || !is_straight(&parent.join(target))
-        }
-    }
-}
-
-impl Stamp {
-    fn of(found: &Metadata) -> Stamp {
-        Stamp { identity: Identity::of(found), changed: found.modified().ok() }
     }
 }
 

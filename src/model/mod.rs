@@ -26,3 +26,4 @@ pub mod settle;
 pub mod stamp;
 pub mod status;
 pub mod tai;
+pub mod way;

@@ -38,6 +38,16 @@ impl Watcher {
         Ok(self.inotify.add_watch(path, changes)?)
     }
 
+    /// Watches the directory `path` for `changes` and whatever it is watched for already.
+    pub fn watch_also(&self, path: &Path, changes: Changes) -> io::Result<Watch> {
+        self.watch(path, changes.union(Changes::from_bits_retain(libc::IN_MASK_ADD)))
+    }
+
+    /// Watches no longer. What was seen before is still told. It does nothing for a watch that has ended by itself.
+    pub fn forget(&self, watch: Watch) {
+        let _ = self.inotify.rm_watch(watch);
+    }
+
     /// What has changed since the last call; empty when nothing has.
     pub fn changes(&self) -> io::Result<Vec<Change>> {
         match self.inotify.read_events() {

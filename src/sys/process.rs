@@ -15,26 +15,27 @@ use crate::sys::signal::{InheritedMask, Signal};
 /// Arguments in the form that an exec takes, made once so that a start allocates nothing.
 #[derive(Debug)]
 pub struct Argv {
-    words: Vec<CString>,
+    /// What can be the program, in order.
+    files: Vec<CString>,
+    _words: Vec<CString>, // what `pointers` points to
     pointers: Vec<*const libc::c_char>,
 }
 
 impl Argv {
-    /// The arguments, the program's name first. Errors: a NUL inside, no name at all.
+    /// The arguments, the program's path first. Errors: a NUL inside, no path at all.
     pub fn new<I, S>(words: I) -> io::Result<Argv>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
         let words = c_strings(words)?;
-        if words.is_empty() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        Ok(Argv { pointers: pointers(&words), words })
+        let files = vec![words.first().ok_or(io::ErrorKind::InvalidInput)?.clone()];
+        Ok(Argv { files, pointers: pointers(&words), _words: words })
     }
 
-    fn program(&self) -> &CStr {
-        &self.words[0]
+    /// The same, for the first of `files` that can be run. Errors: a NUL in any of them.
+    pub fn looked_for(self, files: &[OsString]) -> io::Result<Argv> {
+        Ok(Argv { files: c_strings(files)?, ..self })
     }
 }
 
@@ -70,24 +71,31 @@ impl Image {
     /// Where a file is missing the next one is tried, and where it may not be run too, but then that is the reason
     /// if no other can. Any other error ends the search.
     pub fn exec(&self) -> io::Error {
-        let mut reason = io::Error::from_raw_os_error(libc::ENOENT);
-        for file in &self.files {
+        exec_first(&self.files, |file| {
             // SAFETY: the strings and the null-terminated arrays live in `self`.
             unsafe { libc::execve(file.as_ptr(), self.argv.pointers.as_ptr(), self.envp.as_ptr()) };
-            let error = io::Error::last_os_error();
-            match error.raw_os_error() {
-                Some(libc::ENOENT) => {}
-                Some(libc::EACCES | libc::EPERM | libc::EISDIR) => reason = error,
-                _ => return error,
-            }
-        }
-        reason
+        })
     }
+}
+
+/// Becomes the first of `files` that can be run, by way of `exec`, which returns only when that failed.
+fn exec_first(files: &[CString], exec: impl Fn(&CStr)) -> io::Error {
+    let mut reason = io::Error::from_raw_os_error(libc::ENOENT);
+    for file in files {
+        exec(file);
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::ENOENT) => {}
+            Some(libc::EACCES | libc::EPERM | libc::EISDIR) => reason = error,
+            _ => return error,
+        }
+    }
+    reason
 }
 
 /// How a program is started.
 pub struct Spawn<'a> {
-    /// What to run, and as what. A name without a slash is searched in PATH.
+    /// What to run, and as what.
     pub argv: &'a Argv,
     /// Another working directory.
     pub directory: Option<Directory<'a>>,
@@ -391,21 +399,14 @@ pub fn default_action(signal: Signal) {
     unsafe { libc::signal(signal as libc::c_int, libc::SIG_DFL) };
 }
 
-/// Becomes another program with this one's environment; returns only when that failed.
+/// Becomes another program with this one's environment; returns only when that failed, as [`Image::exec`] does.
 ///
-/// A name without a slash is searched in PATH (`/bin:/usr/bin` without one). A path is what it is: a script without
-/// an interpreter's name is not given to a shell.
+/// A script without an interpreter's name is not given to a shell.
 pub fn exec(argv: &Argv) -> io::Error {
-    let program = argv.program();
-    // SAFETY: the strings and the null-terminated array live in `argv`.
-    unsafe {
-        if program.to_bytes().contains(&b'/') {
-            libc::execv(program.as_ptr(), argv.pointers.as_ptr());
-        } else {
-            libc::execvp(program.as_ptr(), argv.pointers.as_ptr());
-        }
-    }
-    io::Error::last_os_error()
+    exec_first(&argv.files, |file| {
+        // SAFETY: the string and the null-terminated array live in `argv`.
+        unsafe { libc::execv(file.as_ptr(), argv.pointers.as_ptr()) };
+    })
 }
 
 /// Leads a new session. A process that leads its group first moves to its parent's, if it can.

@@ -1,0 +1,165 @@
+//! Being told of changes: in the services directory, on the way to it, and on the way to what its links lead to.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::model::way;
+use crate::sys::file;
+use crate::sys::inotify::{Change, Changes, Watch, Watcher};
+
+/// What matters in the services directory.
+const INSIDE: Changes = Changes::IN_CREATE
+    .union(Changes::IN_DELETE)
+    .union(Changes::IN_MOVED_FROM)
+    .union(Changes::IN_MOVED_TO)
+    .union(Changes::IN_ATTRIB)
+    .union(Changes::IN_DELETE_SELF)
+    .union(Changes::IN_MOVE_SELF);
+
+/// What matters on the way: that a name is another's, or may be read now.
+const ON_THE_WAY: Changes = Changes::IN_CREATE
+    .union(Changes::IN_DELETE)
+    .union(Changes::IN_MOVED_FROM)
+    .union(Changes::IN_MOVED_TO)
+    .union(Changes::IN_ATTRIB);
+
+/// The watches, renewed with each look at the services directory: what has become needless goes.
+pub struct Watches {
+    /// None where there are none to be had.
+    watcher: Option<Watcher>,
+    held: HashMap<Watch, Interest>,
+    round: Round,
+}
+
+/// What a watch is for.
+enum Interest {
+    /// Everything in the directory.
+    All,
+    /// These names in it.
+    Names(HashSet<OsString>),
+}
+
+/// What one look at the services directory needs.
+#[derive(Default)]
+struct Round {
+    held: HashMap<Watch, Interest>,
+    /// The places so far.
+    places: HashMap<PathBuf, Watch>,
+    /// Where links lead to, read once.
+    links: HashMap<PathBuf, Option<PathBuf>>,
+    /// Something is not told.
+    is_blind: bool,
+}
+
+impl Watches {
+    /// No watches yet.
+    pub fn new(watcher: Option<Watcher>) -> Watches {
+        Watches { watcher, held: HashMap::new(), round: Round::default() }
+    }
+
+    /// A look begins.
+    pub fn begin(&mut self) {
+        self.round = Round { is_blind: self.watcher.is_none(), ..Round::default() };
+    }
+
+    /// Watches the services directory, and the way to it.
+    pub fn add_directory(&mut self, directory: &Path) {
+        self.add_way(directory);
+        match self.watch(directory, |watcher| watcher.watch(directory, INSIDE)) {
+            Ok(watch) => drop(self.round.held.insert(watch, Interest::All)),
+            Err(_) => self.round.is_blind = true,
+        }
+    }
+
+    /// Watches the way to `path`: each link on it, and its end.
+    pub fn add_way(&mut self, path: &Path) {
+        let links = &mut self.round.links;
+        let read_link = |at: &Path| match links.get(at) {
+            Some(known) => known.clone(),
+            None => links.entry(at.to_path_buf()).or_insert(fs::read_link(at).ok()).clone(),
+        };
+        for (place, name) in way::places(path, read_link) {
+            self.add_place(place, name);
+        }
+    }
+
+    /// Watches for `name` in `place`; where that is missing, for the place itself.
+    fn add_place(&mut self, mut place: PathBuf, mut name: OsString) {
+        let watch = loop {
+            match self.watch_place(&place) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let (Some(upper), Some(missing)) = (place.parent(), place.file_name()) else { break None };
+                    (place, name) = (upper.to_path_buf(), missing.to_owned());
+                }
+                found => break found.ok(),
+            }
+        };
+        let Some(watch) = watch else {
+            self.round.is_blind = true;
+            return;
+        };
+        match self.round.held.entry(watch).or_insert_with(|| Interest::Names(HashSet::new())) {
+            Interest::All => {}
+            Interest::Names(names) => drop(names.insert(name)),
+        }
+    }
+
+    fn watch_place(&mut self, place: &Path) -> io::Result<Watch> {
+        if let Some(watch) = self.round.places.get(place) {
+            return Ok(*watch);
+        }
+        // Also: it may be the services directory.
+        let watch = self.watch(place, |watcher| watcher.watch_also(place, ON_THE_WAY))?;
+        self.round.places.insert(place.to_path_buf(), watch);
+        Ok(watch)
+    }
+
+    fn watch(&mut self, path: &Path, ask: impl FnOnce(&Watcher) -> io::Result<Watch>) -> io::Result<Watch> {
+        let watch = ask(self.watcher.as_ref().ok_or(io::ErrorKind::Unsupported)?)?;
+        self.round.is_blind |= !file::tells_of_changes(path);
+        Ok(watch)
+    }
+
+    /// The look is over; says whether every change will be told. Where it was not `understood`, what was watched before
+    /// stays.
+    pub fn end(&mut self, understood: bool) -> bool {
+        let round = std::mem::take(&mut self.round);
+        let before = std::mem::replace(&mut self.held, round.held);
+        for (watch, interest) in before {
+            if self.held.contains_key(&watch) {
+                continue;
+            }
+            if understood {
+                // It fails for what the kernel has given up already: the directory is gone.
+                self.watcher.iter().for_each(|watcher| watcher.forget(watch));
+            } else {
+                self.held.insert(watch, interest);
+            }
+        }
+        !round.is_blind
+    }
+
+    /// Takes what was told; says whether any of it matters. A look compares everything: which change it was is all one.
+    pub fn has_changes(&self) -> bool {
+        let Some(watcher) = &self.watcher else { return false };
+        let mut matters = false;
+        // Until it is empty: it is told once.
+        while let Ok(changes) = watcher.changes()
+            && !changes.is_empty()
+        {
+            matters |= changes.iter().any(|change| self.concerns(change));
+        }
+        matters
+    }
+
+    fn concerns(&self, change: &Change) -> bool {
+        match self.held.get(&change.watch) {
+            None => change.what.contains(Changes::IN_Q_OVERFLOW),
+            Some(Interest::All) => true,
+            Some(Interest::Names(names)) => change.name.as_ref().is_none_or(|name| names.contains(name)),
+        }
+    }
+}
