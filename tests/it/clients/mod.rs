@@ -1,6 +1,6 @@
 //! Other people's programs that read our files and lines: the real ones, and what others do, done again.
 //!
-//! Each is told the same story with C runit beneath it, and must say the same.
+//! What they see of our services is compared with what they see of C runit's.
 
 mod ansible;
 mod daemontools;

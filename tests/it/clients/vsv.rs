@@ -54,7 +54,6 @@ fn story(program: &Path, programs: &Path) -> Vec<(String, Vec<String>)> {
         &["start", "down"][..],
         &["restart", "up"],
         &["stop", "logged"],
-        &["status", "-l", "logged"],
         &["start", "nowhere"],
         &["frobnicate", "up"],
         &["disable", "up"],
@@ -63,6 +62,7 @@ fn story(program: &Path, programs: &Path) -> Vec<(String, Vec<String>)> {
     ] {
         story.push(say(args));
     }
+    story.push(("stopped".to_owned(), table(program, &watched, &["status", "-l", "logged"])));
     assert_eq!(hear(2), ["down", "up"].map(str::to_owned).into());
     watched.wait("up", |status| status.state == State::Run && status.pid != 0 && status.pid != before);
     story.push(("at the end".to_owned(), table(program, &watched, &[])));
