@@ -66,9 +66,9 @@ impl Folder {
         self.open_as(name, OFlag::O_RDONLY, 0)
     }
 
-    /// Opens for reading, made empty with mode 0600 where it is missing.
+    /// Opens for reading, made empty with mode 0644 where it is missing.
     pub fn open_or_create(&self, name: &[u8]) -> io::Result<File> {
-        self.open_as(name, OFlag::O_RDONLY | OFlag::O_CREAT, 0o600)
+        self.open_as(name, OFlag::O_RDONLY | OFlag::O_CREAT, 0o644)
     }
 
     /// Opens for appending, made with mode 0600 where it is missing.

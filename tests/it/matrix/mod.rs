@@ -2,6 +2,7 @@
 
 mod bursts;
 mod locks;
+mod logs;
 mod records;
 mod troubles;
 mod words;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::net::UdpSocket;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
@@ -485,5 +486,159 @@ fn udp_lines_of_a_config_send_what_they_send_in_the_original() {
         let (ours, theirs) = (see(Path::new(env!("CARGO_BIN_EXE_svlogd"))), see(&theirs.join("svlogd")));
         assert!(ours == theirs, "a long line with {letter}");
         assert_eq!(received(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_processor_finds_the_surroundings_that_it_has_in_the_original() {
+    let look = "for fd in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$fd ] && echo $fd; done
+                for fd in 0 1 4 5; do for file in *; do [ /proc/$$/fd/$fd -ef $file ] && echo $fd $file; done; done
+                stat -c '%n %a' @* lock state newstate; env | sort; ulimit -a; umask; basename $(pwd)";
+    let look = look.replace('\n', "; ");
+    let commands = [
+        format!("{look}; cat"),
+        "tr a-z A-Z; cat <&4; echo more >&5".to_owned(),
+        "cat; echo said >&2".to_owned(),
+        "exit 0".to_owned(),
+        "cat >/dev/null; exit".to_owned(),
+        "cat <&4; cat state newstate; printf x >&5; cat newstate".to_owned(),
+    ];
+    let Some(theirs) = runit() else { return };
+    for command in commands {
+        for state in [None, Some("old\n")] {
+            let see = |program: &Path| {
+                let prepare = |place: &Place| {
+                    make(place, "config", 0o644, &format!("s4\n!{command}\n"));
+                    state.inspect(|text| make(place, "state", 0o640, text));
+                };
+                run(program, &["-vl4", "main"], b"abc\n", prepare)
+            };
+            let (ours, theirs) = (see(Path::new(env!("CARGO_BIN_EXE_svlogd"))), see(&theirs.join("svlogd")));
+            let without_place = |seen: Seen| {
+                let files = seen.files.into_iter().map(|(name, mode, text)| {
+                    let lines = text.lines().filter(|line| !line.contains("PWD=") && !line.starts_with("PATH="));
+                    (name, mode, lines.map(|line| format!("{line}\n")).collect())
+                });
+                // It is said unless the end of the input came first.
+                let stderr = seen.stderr.replace("svlogd: info: sigchild received.\n", "");
+                Seen { stderr, files: files.collect(), ..seen }
+            };
+            let (ours, theirs) = (without_place(ours), without_place(theirs));
+            assert!(ours == theirs, "{command}:\nours: {ours:?}original: {theirs:?}");
+        }
+    }
+}
+
+#[test]
+fn standard_input_may_be_anything_as_in_the_original() {
+    let Some(theirs) = runit() else { return };
+    let see = |program: &Path| {
+        let place = Place::of(program);
+        fs::create_dir(place.path("main")).unwrap();
+        fs::write(place.path("input"), "a\nb\n").unwrap();
+        let inputs = [
+            File::open(place.path("input")),
+            File::open(place.path("main")),
+            File::options().write(true).open(place.path("input")),
+            File::open("/dev/null"),
+            fd::pipe().map(|(reader, _)| reader.into()),
+        ];
+        let outcome = |input: io::Result<File>| {
+            let output = place.command(&["main"]).stdin(input.unwrap()).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stderr).unwrap(), place.read("main/current"))
+        };
+        inputs.into_iter().map(outcome).collect::<Vec<_>>()
+    };
+    assert_eq!(see(Path::new(env!("CARGO_BIN_EXE_svlogd"))), see(&theirs.join("svlogd")));
+}
+
+#[test]
+fn names_are_bytes_and_the_program_is_called_what_it_is_called() {
+    let Some(theirs) = runit() else { return };
+    let see = |program: &Path| {
+        let place = Place::of(program);
+        let name = |bytes: &'static [u8]| std::ffi::OsStr::from_bytes(bytes);
+        fs::create_dir(place.0.path().join(name(b"a \xff\xe9"))).unwrap();
+        let say = |args: &[&[u8]]| {
+            let mut command = Command::new("./svlogd");
+            command.current_dir(place.path("")).args(args.iter().map(|arg| std::ffi::OsStr::from_bytes(arg)));
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            (output.status.code(), show(&output.stderr))
+        };
+        [say(&[b"-v", b"a \xff\xe9", b"no\xfe"]), say(&[b"-z", b"x"]), say(&[])]
+    };
+    assert_eq!(see(Path::new(env!("CARGO_BIN_EXE_svlogd"))), see(&theirs.join("svlogd")));
+}
+
+/// Changes to a log directory that an ordinary user owns.
+const FORBIDDEN: [(&str, &str); 14] = [
+    ("a directory that cannot be read", "chmod 300 main"),
+    ("one that cannot be written", "chmod 500 main"),
+    ("one that cannot be searched", "chmod 600 main"),
+    ("one that can be nothing", "chmod 000 main"),
+    ("a lock that cannot be written", "touch main/lock; chmod 400 main/lock"),
+    ("a lock that can be nothing", "touch main/lock; chmod 000 main/lock"),
+    ("a config that cannot be read", "echo px >main/config; chmod 000 main/config"),
+    ("a config that can only be read", "echo px >main/config; chmod 400 main/config"),
+    ("a config that is a directory", "mkdir main/config"),
+    ("a current that was not closed well and cannot be written", "echo x >main/current; chmod 444 main/current"),
+    ("a current that was not closed well and can be nothing", "echo x >main/current; chmod 000 main/current"),
+    ("a current that is only executable", "echo x >main/current; chmod 100 main/current"),
+    ("a current that cannot be written", "echo x >main/current; chmod 544 main/current"),
+    ("a current that is a directory", "mkdir main/current"),
+];
+
+#[test]
+fn what_an_ordinary_user_may_not_do_is_said_as_in_the_original() {
+    let Some(theirs) = runit() else { return };
+    let see = |program: &Path, change: &str| {
+        let place = Place::of(program);
+        // A copy that every user can reach; cp, since a process started meanwhile would hold a file of ours open.
+        fs::set_permissions(place.path(""), Permissions::from_mode(0o777)).unwrap();
+        assert!(Command::new("cp").arg(program).arg(place.path("copy")).status().unwrap().success());
+        let script = format!("mkdir main; {change}; exec ./copy main <input");
+        fs::write(place.path("input"), "abc\n").unwrap();
+        let mut command = Command::new(if crate::support::is_root() { "setpriv" } else { "env" });
+        if crate::support::is_root() {
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        }
+        command.args(["sh", "-c", &script]).current_dir(place.path("")).stdin(Stdio::null());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        // It ends, or it pauses: the first line tells.
+        let mut said = String::new();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        while let Some(line) = lines.next().map(Result::unwrap) {
+            said += &format!("{line}\n");
+            if line.contains("pausing: ") {
+                child.kill().unwrap();
+                break;
+            }
+        }
+        let status = child.wait().unwrap();
+        let unlock = ["main", "main/current", "main/config"].map(|name| place.path(name));
+        unlock.iter().for_each(|path| drop(fs::set_permissions(path, Permissions::from_mode(0o755))));
+        (status.code(), said, files(&place).into_iter().map(|(name, _, text)| (name, text)).collect::<Vec<_>>())
+    };
+    for (name, change) in FORBIDDEN {
+        let (ours, theirs) =
+            (see(Path::new(env!("CARGO_BIN_EXE_svlogd")), change), see(&theirs.join("svlogd"), change));
+        assert_eq!(ours, theirs, "{name}");
+    }
+}
+
+#[test]
+fn neither_takes_a_log_directory_from_the_other() {
+    let Some(theirs) = runit() else { return };
+    let both = [PathBuf::from(env!("CARGO_BIN_EXE_svlogd")), theirs.join("svlogd")];
+    for (first, second) in [(&both[0], &both[1]), (&both[1], &both[0])] {
+        let place = Place::of(first);
+        place.log("main", "");
+        let running = place.start();
+        let mut command = Command::new(second);
+        let output = command.arg("main").current_dir(place.path("")).stdin(Stdio::null()).output().unwrap();
+        let refused = "svlogd: warning: unable to lock directory: main: temporary failure\n\
+                       svlogd: fatal: no functional log directories.\n";
+        assert_eq!((output.status.code(), show(&output.stderr)), (Some(111), refused.to_owned()));
+        assert_eq!(running.end(), Some(0));
     }
 }

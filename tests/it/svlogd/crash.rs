@@ -71,6 +71,15 @@ fn a_processor_that_had_ended_well_is_not_started_again() {
 }
 
 #[test]
+fn a_processor_that_removes_newstate_leaves_the_state_as_it_was() {
+    let place = Place::with_main("s4\n!rm newstate; cat\n");
+    fs::write(place.path("main/state"), "old\n").unwrap();
+    assert_eq!(place.run(&["-l4", "main"], b"abc\n"), quiet(0));
+    assert_eq!(place.whole_log("main"), "abc\n");
+    assert_eq!(place.read("main/state"), "old\n");
+}
+
+#[test]
 fn a_current_of_a_crash_goes_through_the_processor() {
     let place = Place::with_main("!tr a-z A-Z\n");
     fs::write(place.path("main/current"), "torn").unwrap();

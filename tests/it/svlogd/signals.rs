@@ -76,6 +76,25 @@ fn a_second_term_ends_the_processor_too() {
     assert_eq!(place.whole_log("main"), "a\n");
 }
 
+#[test]
+fn a_config_that_cannot_be_read_at_hup_leaves_the_one_before() {
+    let place = Place::with_main("pP: \n");
+    let mut running = place.start();
+    fs::remove_file(place.path("main/config")).unwrap();
+    fs::create_dir(place.path("main/config")).unwrap();
+    running.signal(Signal::SIGHUP);
+    running.hear(&["svlogd: warning: unable to read config: main: is a directory"]);
+    running.write("a\n");
+    place.wait_until("main", || place.read("main/current") == "P: a\n");
+    fs::remove_dir(place.path("main/config")).unwrap();
+    running.signal(Signal::SIGHUP);
+    running.hear(&["sighangup received."]);
+    running.hear(&["append: main/current"]);
+    running.write("b\n");
+    assert_eq!(running.end(), Some(0));
+    assert_eq!(place.read("main/current"), "P: a\nb\n"); // without a config it is the default
+}
+
 /// The program under test and, where it is there, the original.
 fn both() -> Vec<PathBuf> {
     let ours = PathBuf::from(env!("CARGO_BIN_EXE_svlogd"));
