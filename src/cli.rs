@@ -6,7 +6,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -93,12 +92,15 @@ impl Usage {
     }
 }
 
-/// The last part of a path, as basename(1): what a program was called as.
+/// What follows the last slash of a path: what a program was called as.
 pub fn base_name(path: &OsStr) -> &OsStr {
-    Path::new(path).file_name().unwrap_or(path)
+    OsStr::from_bytes(path.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default())
 }
 
 /// This program's arguments: the name it was called by, and the rest.
+///
+/// Differs: an empty name, which the kernel gives to a program that was called without one, is `default_name` here;
+/// the original's is empty then.
 pub fn arguments(default_name: &str) -> (OsString, Vec<OsString>) {
     let mut args = std::env::args_os();
     let name = args.next().filter(|name| !name.is_empty()).unwrap_or_else(|| default_name.into());
@@ -257,6 +259,13 @@ mod tests {
     fn an_attached_value_is_taken_byte_for_byte() {
         assert_eq!(split(&["-vw=5", "x"]), (vec!["-vw".into(), "=5".into()], vec!["x".into()]));
         assert_eq!(split(&["-w-v", "x"]), (vec!["-w".into(), "-v".into()], vec!["x".into()]));
+    }
+
+    #[test]
+    fn a_program_is_called_what_follows_the_last_slash() {
+        for (path, name) in [("/bin/sv", "sv"), ("sv", "sv"), ("./a.b", "a.b"), ("sv/", ""), ("/", ""), ("", "")] {
+            assert_eq!(base_name(path.as_ref()), name, "{path}");
+        }
     }
 
     #[test]
