@@ -300,7 +300,7 @@ impl Probe {
     pub fn last_status(&self) -> Result<Status, Unreachable> {
         let name = "supervise/status";
         let mut file = file::open_read(self.directory.join(name)).tried("open", name).map_err(Unreachable::Failed)?;
-        let mut bytes = [0; STATUS_BYTES + 1];
+        let mut bytes = [0; STATUS_BYTES]; // what follows is not looked at
         let length = file.read(&mut bytes).tried("read", name).map_err(Unreachable::Failed)?;
         Status::decode(&bytes[..length]).ok_or(Unreachable::BadFormat)
     }
@@ -319,6 +319,11 @@ impl Probe {
     /// Where the status record is renamed into place: the directory to watch for changes.
     pub fn supervise(&self) -> PathBuf {
         self.directory.join("supervise")
+    }
+
+    /// Whether it has a `run`, which makes a directory a service.
+    pub fn is_service(&self) -> bool {
+        fs::metadata(self.directory.join("run")).is_ok_and(|found| found.is_file())
     }
 
     /// Whether the file `name` is in the service directory, of whatever type.

@@ -18,6 +18,15 @@ pub fn read(text: &[u8], duration: impl Fn(&str) -> Option<Duration>) -> Duratio
     Duration::from_secs(number(&text[..digits])).min(LONGEST)
 }
 
+/// After how long the original gives up that was told to wait for `wait` and looks every `between`: at the first look
+/// that does not come too early, but never at once.
+///
+/// Source: runit 2.3.0, `main` in src/sv.c.
+pub fn last_look(wait: Duration, between: Duration) -> Duration {
+    let looks = wait.as_nanos().div_ceil(between.as_nanos().max(1)).max(1);
+    between.saturating_mul(u32::try_from(looks).unwrap_or(u32::MAX))
+}
+
 /// What a file such as `timeout-kill` says: milliseconds, or a duration such as `5s`; `None` for anything else and
 /// for 0, which means "none".
 ///
@@ -49,6 +58,16 @@ mod tests {
         for (text, seconds) in cases {
             assert_eq!(read(text, minutes), Duration::from_secs(seconds), "{text:?}");
         }
+    }
+
+    #[test]
+    fn it_is_given_up_at_the_look_at_which_the_original_gives_up() {
+        let ms = Duration::from_millis;
+        for (wait, last) in [(0, 420), (5, 420), (420, 420), (421, 840), (1000, 1260), (7000, 7140), (21000, 21000)] {
+            assert_eq!(last_look(ms(wait), ms(420)), ms(last), "{wait}");
+        }
+        assert!(last_look(LONGEST, ms(420)) >= LONGEST);
+        assert_eq!(last_look(ms(1), Duration::ZERO), Duration::ZERO, "no pause between looks");
     }
 
     #[test]

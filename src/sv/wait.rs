@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::model::family;
 use crate::model::order::{Goal, Late, Order};
 use crate::model::report::{self, Incarnation, Reached};
+use crate::model::seconds;
 use crate::model::status::Status;
 use crate::msg;
 use crate::supervise::Unreachable;
@@ -21,11 +22,11 @@ use crate::sys::{clock, file, limit, proc};
 
 use super::{Call, Service};
 
-/// The original looks every 420 ms and gives up at the first look that comes too late: so much longer it waits.
-const GRACE: Duration = Duration::from_millis(420);
+/// The original looks so often, and gives up at the first look that comes too late.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(420);
 /// So many descriptors are left for other things than the supervisors that are watched.
 const SPARE: u64 = 64;
-/// The first pause before a `check` that failed runs again; it doubles up to [`GRACE`].
+/// The first pause before a `check` that failed runs again; it doubles up to [`BETWEEN_LOOKS`].
 const FIRST_CHECK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A service that an order was given to.
@@ -76,18 +77,10 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
     let waits = order.waits || call.reports;
     let start = clock::now();
     let most_held = limit::raise_open_files().saturating_sub(SPARE);
-    let mut waiting = match Waiting::new() {
-        Ok(waiting) => waiting,
-        Err(error) => {
-            let text = msg::Failure::new("wait for events", "", error).text();
-            msg::to_stderr(&msg::join(&[b"fatal: ", &text, b"\n"]));
-            return services.len();
-        }
-    };
     let mut failures = 0;
     let mut targets: Vec<Target> = Vec::new();
     for service in services {
-        let deadline = start + call.patience(&service).max(GRACE);
+        let deadline = start + seconds::last_look(call.patience(&service), BETWEEN_LOOKS);
         let mut target = Target { most_held, ..Target::new(service, &order, deadline) };
         match target.give(waits) {
             Outcome::Pending => targets.push(target),
@@ -95,7 +88,17 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
             Outcome::Failed => failures += 1,
         }
     }
-    failures + waiting.carry_out(targets, waits)
+    if targets.is_empty() {
+        return failures;
+    }
+    match Waiting::new() {
+        Ok(mut waiting) => failures + waiting.carry_out(targets, waits),
+        Err(error) => {
+            let text = msg::Failure::new("wait for events", "", error).text();
+            msg::to_stderr(&msg::join(&[b"fatal: ", &text, b"\n"]));
+            failures + targets.len()
+        }
+    }
 }
 
 impl<'a> Target<'a> {
@@ -149,7 +152,7 @@ impl<'a> Target<'a> {
             Unreachable::Unsupervised(_) => true,
             Unreachable::Failed(_) | Unreachable::BadFormat => false,
         };
-        is_awaited && clock::now() < self.deadline && self.service.probe.has("run").unwrap_or(false)
+        is_awaited && clock::now() < self.deadline && self.service.probe.is_service()
     }
 
     fn fail(&self, error: &Unreachable) -> Outcome {
@@ -215,36 +218,40 @@ impl<'a> Target<'a> {
 
     /// Whether there is a `check` to wait for; starts it when it is due.
     fn asks_check(&mut self, poller: &Poller, key: usize) -> bool {
+        if self.check.next.is_some_and(|next| next > clock::now()) {
+            return true;
+        }
         match self.service.probe.has("check") {
             Ok(false) => return false,
             Ok(true) => {}
             Err(error) => {
                 self.service.warn_of("stat", "check", &error);
-                return false;
+                self.check.later();
+                return true;
             }
         }
-        if self.check.next.is_some_and(|next| next > clock::now()) {
-            return true;
-        }
         match self.start_check() {
+            Ok(child) if child.is_stillborn() => {
+                let _ = child.reap();
+                return false;
+            }
             Ok(child) => {
                 if poller.watch(&child, key).is_err() {
                     self.check.not_yet(); // looked at again after the pause, then
                 }
                 self.check.running = Some(child);
-                true
             }
             Err(error) => {
-                self.service.warn_of("run", "check", &error);
-                false
+                self.service.warn_of("fork for", "check", &error);
+                self.check.later();
             }
         }
+        true
     }
 
-    /// Starts `check` in its service directory, with nothing to write to. One that cannot be executed is an error.
+    /// Starts `check` in its service directory, with nothing to write to. One that cannot be executed agrees.
     fn start_check(&self) -> io::Result<Child> {
         let directory = self.service.probe.directory();
-        file::can_execute(&directory.join("check"))?;
         let nowhere = file::open_write("/dev/null")?;
         let path = CString::new(directory.as_os_str().as_bytes())?;
         let argv = Argv::new(["./check"])?;
@@ -299,7 +306,13 @@ impl<'a> Target<'a> {
 impl Check {
     fn not_yet(&mut self) {
         self.next = Some(clock::now() + self.pause);
-        self.pause = (self.pause * 2).min(GRACE);
+        self.pause = (self.pause * 2).min(BETWEEN_LOOKS);
+    }
+
+    /// It could not be asked, which is not said more often than the original says it.
+    fn later(&mut self) {
+        self.pause = BETWEEN_LOOKS;
+        self.not_yet();
     }
 
     /// Ends a `check` that takes too long, and the processes it started.
@@ -317,7 +330,8 @@ impl Check {
 /// The events that targets are waited for with.
 struct Waiting {
     poller: Poller,
-    watcher: Watcher,
+    /// None where a user may have no more of them.
+    watcher: Option<Watcher>,
     /// Not everything could be watched.
     must_poll: bool,
 }
@@ -327,9 +341,9 @@ const CHANGES: usize = usize::MAX;
 impl Waiting {
     fn new() -> io::Result<Waiting> {
         let poller = Poller::new(64)?;
-        let watcher = Watcher::new()?;
-        poller.watch(&watcher, CHANGES)?;
-        Ok(Waiting { poller, watcher, must_poll: false })
+        let watcher = Watcher::new().ok().filter(|watcher| poller.watch(watcher, CHANGES).is_ok());
+        let must_poll = watcher.is_none();
+        Ok(Waiting { poller, watcher, must_poll })
     }
 
     /// Waits until each target is done or late; counts the failures.
@@ -381,7 +395,7 @@ impl Waiting {
 
     fn wait(&mut self, next: Instant) {
         let now = clock::now();
-        let next = if self.must_poll { next.min(now + GRACE) } else { next };
+        let next = if self.must_poll { next.min(now + BETWEEN_LOOKS) } else { next };
         if self.poller.wait(Some(next.saturating_duration_since(now))).is_err() {
             self.must_poll = true;
         }
@@ -394,7 +408,7 @@ impl Waiting {
                 target.is_dirty = true;
             }
         }
-        while let Ok(changes) = self.watcher.changes()
+        while let Some(Ok(changes)) = self.watcher.as_ref().map(Watcher::changes)
             && !changes.is_empty()
         {
             for change in changes {
@@ -413,19 +427,20 @@ impl Waiting {
 
     /// Watches the records of a supervised target, or for the coming of a supervisor.
     fn watch(&mut self, target: &Target, at: usize, watches: &mut Vec<(crate::sys::inotify::Watch, usize)>) {
+        let Some(watcher) = &self.watcher else { return };
         let supervise = target.service.probe.supervise();
         let mut watched = Vec::new();
         if let Stage::Sent(_) = target.stage {
-            let watch = self.watcher.watch(&supervise, Changes::IN_MOVED_TO);
+            let watch = watcher.watch(&supervise, Changes::IN_MOVED_TO);
             self.must_poll |= watch.is_err();
             watched.extend(watch);
         } else {
             // A FIFO that is opened is reported, too: `ok` may have been there before its reader.
             let coming = Changes::IN_CREATE | Changes::IN_MOVED_TO;
-            let place = self.watcher.watch(target.service.probe.directory(), coming);
+            let place = watcher.watch(target.service.probe.directory(), coming);
             self.must_poll |= place.is_err();
             watched.extend(place);
-            watched.extend(self.watcher.watch(&supervise, coming | Changes::IN_OPEN));
+            watched.extend(watcher.watch(&supervise, coming | Changes::IN_OPEN));
             self.must_poll |= supervise.is_symlink();
         }
         for watch in watched {

@@ -122,11 +122,6 @@ pub fn open_directory(path: impl AsRef<Path>) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_PATH).open(path)
 }
 
-/// Whether this process may execute `path`; an error says why not.
-pub fn can_execute(path: &Path) -> io::Result<()> {
-    Ok(nix::unistd::access(path, nix::unistd::AccessFlags::X_OK)?)
-}
-
 /// Makes the directory `name` in `parent`, with `mode` and for an owner; `false` if something is there already, which
 /// is neither looked at nor changed.
 ///

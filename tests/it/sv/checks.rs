@@ -1,0 +1,146 @@
+//! `check` of every kind, and sv without means.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use homerun::model::status::{State, Want};
+
+use super::{Fake, comparable, lasting, sv, sv_of};
+use crate::support::*;
+
+/// Services that run, each with a `check` of another kind, and whether ours takes it for ready.
+const CHECKS: [(&str, bool); 12] = [
+    ("none", true),
+    ("dangling", true),
+    ("true", true),
+    ("false", false),
+    ("exits-111", false),
+    ("exits-256", true),
+    ("killed", false),
+    ("unexecutable", true),
+    ("directory", true),
+    ("interpreter", true),
+    ("text", true),
+    ("loop", false),
+];
+
+fn make_checks(tree: &Tree) -> Vec<Fake> {
+    let record = lasting(77, State::Run, Want::Up).encode();
+    let held = CHECKS.iter().map(|(name, _)| Fake::new(tree, name, &record)).collect();
+    let check = |name: &str| tree.path(name).join("check");
+    for (name, script) in [
+        ("true", "#!/bin/sh\n"),
+        ("false", "#!/bin/sh\nexit 1\n"),
+        ("exits-111", "#!/bin/sh\nexit 111\n"),
+        ("exits-256", "#!/bin/sh\n(exit 256)\n"),
+        ("killed", "#!/bin/sh\nkill -9 $$\n"),
+        ("unexecutable", "#!/bin/sh\nexit 1\n"),
+        ("interpreter", "#!/no/where\n"),
+        ("text", "exit 1\n"),
+    ] {
+        fs::write(check(name), script).unwrap();
+        let mode = if name == "unexecutable" { 0o644 } else { 0o755 };
+        fs::set_permissions(check(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::create_dir(check("directory")).unwrap();
+    symlink("nowhere", check("dangling")).unwrap();
+    symlink("check", check("loop")).unwrap();
+    held
+}
+
+/// A word for those of these services, and the different lines it says.
+fn ask(programs: &Path, tree: &Tree, words: &[&str], ready: bool) -> [Vec<String>; 2] {
+    let mut command = sv_of(programs, tree);
+    // What is ready is waited for, however slow the machine is; what is not is given up at once.
+    command.env("SVWAIT", if ready { "60" } else { "0" }).args(words);
+    command.args(CHECKS.iter().filter(|(_, is_ready)| *is_ready == ready).map(|(name, _)| name));
+    let outcome = comparable(Outcome::of(&mut command));
+    [outcome.stdout, outcome.stderr].map(|text| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines.dedup();
+        lines
+    })
+}
+
+#[test]
+fn a_check_of_every_kind_means_what_it_means_to_the_original() {
+    let tree = Tree::new();
+    let _held = make_checks(&tree);
+    let warnings = |ready: bool| {
+        let lines: &[&str] = match ready {
+            true => &[
+                "warning: unable to run directory/check: access denied",
+                "warning: unable to run interpreter/check: file does not exist",
+                "warning: unable to run text/check: exec format error",
+                "warning: unable to run unexecutable/check: access denied",
+            ],
+            false => &["warning: unable to stat loop/check: symbolic link loop"],
+        };
+        lines.iter().map(|line| (*line).to_owned()).collect::<Vec<String>>()
+    };
+    for ready in [true, false] {
+        let word = if ready { "ok" } else { "timeout" };
+        let services = CHECKS.iter().filter(|(_, is_ready)| *is_ready == ready);
+        let mut lines: Vec<String> = services.map(|(name, _)| format!("{word}: run: {name}: (pid N) Ns")).collect();
+        lines.sort_unstable();
+        for words in [&["check"][..], &["start"], &["-v", "up"]] {
+            let [stdout, stderr] = ask(programs(), &tree, words, ready);
+            assert_eq!((&stdout, stderr), (&lines, warnings(ready)), "{words:?}");
+            let Some(runit) = runit() else { continue };
+            let [mut stdout, stderr] = ask(&runit, &tree, words, ready);
+            // It takes one that a signal killed for ready.
+            for line in stdout.iter_mut().filter(|line| *line == "ok: run: killed: (pid N) Ns") {
+                *line = line.replace("ok", "timeout");
+            }
+            stdout.sort_unstable();
+            assert_eq!((&stdout, stderr), (&lines, warnings(ready)), "theirs: {words:?}");
+        }
+    }
+}
+
+#[test]
+fn a_check_that_no_process_can_be_had_for_does_not_agree() {
+    if !is_root() {
+        return skip("needs root, to be a user who may have no more processes");
+    }
+    let tree = Tree::new();
+    let _foo = Fake::new(&tree, "foo", &lasting(77, State::Run, Want::Up).encode());
+    super::words::open_to_all(&tree.path("foo/supervise"));
+    fs::write(tree.path("foo/check"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(tree.path("foo/check"), fs::Permissions::from_mode(0o755)).unwrap();
+    let runit = runit();
+    for programs in [Some(programs()), runit.as_deref()].into_iter().flatten() {
+        let mut command = tree.command("prlimit");
+        command.env("SVDIR", tree.path("")).env("SVWAIT", "0");
+        command.args(["--nproc=1", "setpriv", "--reuid=54321", "--clear-groups"]).arg(programs.join("sv"));
+        let outcome = comparable(Outcome::of(command.args(["check", "foo"])));
+        assert_eq!((&*outcome.stdout, outcome.code), ("timeout: run: foo: (pid N) Ns\n", Some(1)));
+        let warning = "warning: unable to fork for foo/check: temporary failure";
+        assert!(!outcome.stderr.is_empty() && outcome.stderr.lines().all(|line| line == warning), "{outcome:?}");
+    }
+}
+
+#[test]
+fn without_a_watch_to_be_had_it_looks_again_and_again() {
+    let tree = Tree::new();
+    let no_watch = "echo 0 >/proc/sys/user/max_inotify_instances || exit 99; exec sv -w 60 \"$@\"";
+    let alone = ["--user", "--map-root-user"];
+    let probe = Outcome::of(tree.command("unshare").args(alone).args(["sh", "-c", no_watch, "sh", "status", "none"]));
+    if probe.code != Some(1) {
+        return skip("may not unshare a user namespace");
+    }
+    let run = |word: &str| {
+        let mut command = tree.command("unshare");
+        command.env("SVDIR", tree.path("")).args(alone).args(["sh", "-c", no_watch, "sh", word, "foo"]);
+        comparable(Outcome::of(&mut command))
+    };
+    let foo = tree.service("foo").run("exec sleep 1000").start();
+    foo.wait(|status| status.pid != 0);
+    assert_eq!(run("stop"), says("ok: down: foo: Ns, normally up\n"));
+    assert_eq!(run("start"), says("ok: run: foo: (pid N) Ns\n"));
+    assert_eq!(run("restart"), says("ok: run: foo: (pid N) Ns\n"));
+    assert_eq!(run("shutdown"), says("ok: foo: runsv not running\n"));
+    assert_eq!(sv(&tree, &["status", "foo"]).code, Some(1));
+}
