@@ -4,6 +4,7 @@ mod bursts;
 mod locks;
 mod logs;
 mod records;
+mod trees;
 mod troubles;
 mod words;
 

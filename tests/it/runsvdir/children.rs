@@ -230,7 +230,7 @@ fn a_working_directory_that_cannot_be_read_does_not_matter() {
             }
         }
         let mut command = command(&tree, &["../services"]);
-        as_ordinary_user(command.current_dir(here));
+        as_ordinary_user(command.current_dir(&here));
         let mut keeper = Keeper { tree: &tree, child: command.spawn().unwrap() };
         if programs == crate::support::programs() {
             assert_eq!(tree.heard(), "up");
@@ -240,6 +240,7 @@ fn a_working_directory_that_cannot_be_read_does_not_matter() {
             let refused = "runsvdir ../services: fatal: unable to open current directory: access denied";
             assert_eq!((tree.heard(), keeper.ended().code()), (refused.to_owned(), Some(100)));
         }
+        fs::set_permissions(&here, fs::Permissions::from_mode(0o755)).unwrap(); // so that it can be removed
     }
 }
 
