@@ -6,6 +6,7 @@ mod account;
 mod chaos;
 mod chpst;
 mod clients;
+mod golden;
 mod handbook;
 mod layers;
 mod manual;
