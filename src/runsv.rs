@@ -189,9 +189,10 @@ impl Supervisor {
         if let Some(log) = &mut log {
             log.announce(&pair, Who::Log, &poller, &speaker)?;
         }
-        main.home.open_ok()?;
-        if let Some(log) = &mut log {
-            log.home.open_ok()?;
+        for side in [Some(&mut main), log.as_mut()].into_iter().flatten() {
+            if let Some(oddity) = side.home.open_ok()? {
+                speaker.warn(oddity.text());
+            }
         }
         if let Some(notes) = &notes {
             notes.begin().unwrap_or_else(|failure| speaker.warn_failure(&failure));
@@ -416,10 +417,10 @@ impl Supervisor {
             Who::Main => &self.main,
             Who::Log => self.log.as_ref()?,
         };
-        let (name, directory) = match (who, &finish) {
-            (Who::Main, None) => ("./run", None),
-            (Who::Main, Some(_)) => ("./finish", None),
-            (Who::Log, _) => ("log/./run", Some(LOG)),
+        let (name, set_up, directory) = match (who, &finish) {
+            (Who::Main, None) => ("./run", "./run", None),
+            (Who::Main, Some(_)) => ("./finish", "./finish", None),
+            (Who::Log, _) => ("log/./run", "./log/run", Some(LOG)),
         };
         let place = if who == Who::Main { Place::Main } else { Place::Log };
         let kind = if death.is_some() { Kind::Finish } else { Kind::Run };
@@ -436,7 +437,7 @@ impl Supervisor {
         let speaker = &self.speaker;
         let started = spawn.start(|step, error| {
             let failure = match step {
-                Step::Descriptors => Failure::new("setup filedescriptor for", name, error),
+                Step::Descriptors => Failure::new("setup filedescriptor for", set_up, error),
                 Step::Directory => Failure::new("change directory to", "./log", error),
                 Step::Exec => Failure::new("start", name, error),
             };
@@ -486,7 +487,11 @@ impl Supervisor {
             last: Some(&note),
         };
         let speaker = &self.speaker;
-        let started = spawn.start(|_, error| speaker.fatal(Failure::new("run", &name, error).text()));
+        let started = spawn.start(|step, error| {
+            // Differs: the original says "control/?", whichever it was.
+            let deed = if step == Step::Descriptors { "setup stdout for" } else { "run" };
+            speaker.fatal(Failure::new(deed, &name, error).text());
+        });
         drop(note);
         match started {
             Ok(child) => {

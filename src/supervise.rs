@@ -157,10 +157,16 @@ impl Notes {
 
 impl Home {
     /// Opens `ok`: from now on the service counts as supervised.
-    pub fn open_ok(&mut self) -> Result<(), Failure> {
-        make_fifo(&self.paths.ok)?;
-        self.ok = Some(file::open_read(&self.paths.ok).tried("open", &self.paths.ok)?);
-        Ok(())
+    ///
+    /// As in the original it may be another file than a FIFO. Differs: that is worth a word, the answer, because such
+    /// a file goes on to say so when there is no supervisor any more.
+    pub fn open_ok(&mut self) -> Result<Option<Failure>, Failure> {
+        let path = &self.paths.ok;
+        let _ = file::make_fifo(path, 0o600); // one that is there will do
+        let ok = file::open_read(path).tried("read", path)?;
+        let is_fifo = ok.metadata().is_ok_and(|found| found.file_type().is_fifo());
+        self.ok = Some(ok);
+        Ok((!is_fifo).then(|| not_a_fifo(path)))
     }
 
     /// The next control bytes, if there are any. Reads no more than `bytes` can hold.
@@ -174,15 +180,20 @@ impl Home {
     /// Writes the records `pid`, `stat` and `status`, in this order, each replaced as a whole.
     ///
     /// A reader may see a new `pid` with an old `status`, never the reverse. What has not changed is not written:
-    /// `pid` only when the process is another. Source: runit 2.3.0, `update_status` in src/runsv.c. Differs: there
-    /// a `pid` or `stat` that could not be written whole is put in place all the same.
+    /// `pid` only when the process is another. A `stat` that cannot be put in place does not hold up `status`.
+    /// Source: runit 2.3.0, `update_status` in src/runsv.c. Differs: there a `pid` or `stat` that could not be written
+    /// whole is put in place all the same.
     pub fn publish(&mut self, status: &Status) -> Result<(), Failure> {
         if self.published_pid != Some(status.pid) {
-            self.paths.pid.replace(status.pid_line().as_bytes())?;
+            self.paths.pid.write(status.pid_line().as_bytes())?;
+            self.paths.pid.put_in_place()?;
             self.published_pid = Some(status.pid);
         }
-        self.paths.stat.replace(status.stat().as_bytes())?;
-        self.paths.status.replace(&status.encode())?;
+        self.paths.stat.write(status.stat().as_bytes())?;
+        let stat_is_in_place = self.paths.stat.put_in_place();
+        self.paths.status.write(&status.encode())?;
+        self.paths.status.put_in_place()?;
+        stat_is_in_place?;
         self.published = Some(*status);
         Ok(())
     }
@@ -205,13 +216,17 @@ impl Replaced {
         Replaced { new: directory.join(format!("{name}.new")), path: directory.join(name) }
     }
 
-    fn replace(&self, bytes: &[u8]) -> Result<(), Failure> {
+    /// Writes the new file, whole or not at all.
+    fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut file = file::open_truncate(&self.new).tried("open", &self.new)?;
         if let Err(error) = file.write_all(bytes) {
             let _ = fs::remove_file(&self.new);
             return Err(Failure::new("write", &self.new, error));
         }
-        drop(file);
+        Ok(())
+    }
+
+    fn put_in_place(&self) -> Result<(), Failure> {
         fs::rename(&self.new, &self.path).map_err(|error| {
             let mut names = OsString::from(self.new.file_name().unwrap_or_default());
             names.push(" to ");
@@ -236,12 +251,15 @@ fn make_supervise(service: &Path, directory: &Path) -> Result<(), Failure> {
 
 /// Makes a FIFO, or finds one.
 fn make_fifo(path: &Path) -> Result<(), Failure> {
-    let made = file::make_fifo(path, 0o600);
-    match fs::metadata(path) {
-        Ok(found) if found.file_type().is_fifo() => Ok(()),
-        Ok(_) => Err(Failure::said(path, "exists but is not a fifo")),
-        Err(error) => Err(Failure::new("create", path, made.err().unwrap_or(error))),
+    let _ = file::make_fifo(path, 0o600); // whatever is wrong shows now
+    match fs::metadata(path).tried("stat", path)?.file_type().is_fifo() {
+        true => Ok(()),
+        false => Err(not_a_fifo(path)),
     }
+}
+
+fn not_a_fifo(path: &Path) -> Failure {
+    Failure::said(path, "exists but is not a fifo")
 }
 
 /// An outsider's end: what sv and runsvdir see of a service directory, and how they talk to its runsv.

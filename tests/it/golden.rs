@@ -17,7 +17,7 @@ use homerun::model::tai::Label;
 use homerun::sys::process;
 use homerun::sys::signal::Signal;
 
-use crate::runsv::listing;
+use crate::runsv::{OWN_FILES, listing};
 use crate::support::*;
 
 /// Stays until it is told to go.
@@ -64,6 +64,11 @@ stories! {
     down_files
     links_to_nowhere
     umask
+    bytes_before_the_first_start
+    what_is_in_the_way_of_a_start
+    what_is_in_the_way_of_records
+    what_is_in_the_way_of_hooks
+    a_log_that_comes_later
 }
 
 fn golden(name: &str) -> PathBuf {
@@ -162,7 +167,8 @@ impl<'a> Play<'a> {
         assert_eq!(tree.heard_already(), None);
         let said = fs::read_to_string(tree.path("said")).unwrap();
         let mut said: Vec<_> = said.lines().collect();
-        said.sort_unstable(); // there may be more than one supervisor
+        said.sort_unstable(); // there may be more than one supervisor,
+        said.dedup(); // and the original says again what goes on
         said.iter().for_each(|line| play.told += &format!("said {line}\n"));
         play.told
     }
@@ -512,7 +518,7 @@ fn once(play: &mut Play) {
 
 fn ends_and_what_finish_is_told(play: &mut Play) {
     let abort = "ulimit -c 0; kill -ABRT $$";
-    let ends = ["exit 0", "exit 1", "exit 111", "exit 255", "kill -HUP $$", "kill -KILL $$", "kill -TERM $$", abort];
+    let ends = ["exit 0", "exit 1", "exit 111", "exit 255", "kill -USR1 $$", "kill -KILL $$", "kill -TERM $$", abort];
     let mut services = Vec::new();
     for (number, run) in ends.into_iter().enumerate() {
         let service = play.tree.service(&number.to_string()).run(run);
@@ -724,4 +730,135 @@ fn umask(play: &mut Play) {
         play.step(umask);
         play.end(foo);
     }
+}
+
+/// What is written before a supervisor reads, by somebody who holds the FIFO open, is not lost.
+fn bytes_before_the_first_start(play: &mut Play) {
+    let mut held = Vec::new();
+    let mut services = Vec::new();
+    for (name, bytes) in [("up", "hzp1tcdq2"), ("low", "hpao1xtuc2")] {
+        let mut service = play.tree.service(name).run("exec sleep 1000");
+        for byte in "hp1tc2dqaox".chars() {
+            service = service.script(&format!("control/{byte}"), &format!("say {name} {byte}"));
+        }
+        if name == "low" {
+            service = service.file("down", "");
+        }
+        let fifo = play.tree.directory(&format!("{name}/supervise")).join("control");
+        homerun::sys::file::make_fifo(&fifo, 0o600).unwrap();
+        let mut fifo = homerun::sys::file::open_read_write(fifo).unwrap();
+        fifo.write_all(bytes.as_bytes()).unwrap();
+        held.push(fifo);
+        let foo = play.start(service);
+        play.step(&format!("{bytes} for {name}"));
+        while !play.told.ends_with(" 2\n") {
+            play.hear(1);
+        }
+        foo.control(b"p"); // which ends the hook before it
+        play.hear(1);
+        play.main(&foo, |status| runs(status) && status.paused);
+        services.push(foo);
+    }
+}
+
+fn what_is_in_the_way_of_a_start(play: &mut Play) {
+    let file = |name: &str, file: &str| drop(play.tree.service(name).file(file, "").made());
+    let link = |target: &str, path: &str| {
+        let path = play.tree.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(target, path).unwrap();
+    };
+    fs::write(play.tree.path("a-file"), "").unwrap();
+    file("supervise-is-a-file", "supervise");
+    file("log-supervise-is-a-file", "log/supervise");
+    file("control-is-a-file", "supervise/control");
+    file("control-is-a-directory", "supervise/control/x");
+    file("lock-is-a-directory", "supervise/lock/x");
+    file("log-lock-is-a-directory", "log/supervise/lock/x");
+    link("no/where", "no-parent/supervise");
+    link("../no/where", "no-parent-of-log/log/supervise");
+    link("next", "two-links/supervise");
+    link("nowhere", "two-links/next");
+    link("supervise", "a-circle/supervise");
+    link("../a-file", "a-link-to-a-file/supervise");
+    link("nowhere", "a-control-that-is-a-link/supervise/control");
+    link("nowhere", "an-ok-that-is-a-link/supervise/ok");
+    let mut names: Vec<_> = fs::read_dir(play.tree.path("")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    names.retain(|name| name != "said" && name != "ear");
+    names.extend(["nowhere", "", ".", "-V"].map(Into::into));
+    names.sort();
+    // The tree's own directory is no service, but can be one.
+    link("no/where", "supervise");
+    for name in names {
+        play.step(&name.to_string_lossy());
+        let outcome = Outcome::of(play.tree.command(play.runsv).arg(&name));
+        play.told += &format!("{:?} {}{}", outcome.code, outcome.stdout, outcome.stderr);
+        let directory = play.tree.path(&name);
+        if !name.is_empty() && name != "." && directory.is_dir() {
+            for place in [directory.clone(), directory.join("supervise"), directory.join("log/supervise")] {
+                let Ok(entries) = fs::read_dir(&place) else { continue };
+                let mut names: BTreeSet<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+                names.retain(|name| OWN_FILES.iter().all(|own| name != own));
+                play.told += &format!("{} {names:?}\n", place.strip_prefix(play.tree.path("")).unwrap().display());
+            }
+        }
+    }
+}
+
+fn what_is_in_the_way_of_records(play: &mut Play) {
+    let mut started = Vec::new();
+    for file in ["pid.new", "stat.new", "status.new", "pid", "stat", "status"] {
+        let service = play.tree.service(file).run("say up; exec sleep 1000").file(&format!("supervise/{file}/x"), "");
+        started.push(play.start(service));
+    }
+    play.hear(started.len());
+    for foo in started {
+        foo.control(b"x");
+        play.end(foo);
+    }
+}
+
+fn what_is_in_the_way_of_hooks(play: &mut Play) {
+    let trap = "for s in TERM HUP ALRM INT QUIT USR1 USR2; do trap \"say $s\" $s; done; say up";
+    let listen = format!("{trap}; sleep 1000 >/dev/null 2>&1 & while :; do wait; done");
+    let run = "exec env --default-signal ./traps";
+    let file = play.start(play.tree.service("file").script("traps", &listen).run(run).file("control", ""));
+    let service = play.tree.service("hooks").script("traps", &listen).run(run);
+    let service = service.file("control/a", "true\n").mode("control/a", 0o755);
+    let service = service.file("control/i", "#!/no/where\n").mode("control/i", 0o755);
+    let service = service.script("control/q", "say no").mode("control/q", 0o677);
+    let service = service.file("control/1/x", "").script("control/2", "kill -TERM $$");
+    symlink("h", play.tree.path("hooks/control/h")).unwrap();
+    symlink("nowhere", play.tree.path("hooks/control/t")).unwrap();
+    let hooks = play.start(service);
+    play.hear(2);
+    for foo in [&file, &hooks] {
+        play.main(foo, runs);
+        for byte in *b"haiq1t" {
+            play.step(&char::from(byte).to_string());
+            foo.control(&[byte]);
+            play.hear(1);
+        }
+        let pid = foo.wait(runs).pid;
+        foo.control(b"o");
+        foo.wait(|status| status.want == Want::Down);
+        process::send(pid, Signal::SIGKILL).unwrap();
+    }
+    for foo in [file, hooks] {
+        foo.wait(is_down);
+        foo.control(b"x");
+        play.end(foo);
+    }
+}
+
+fn a_log_that_comes_later(play: &mut Play) {
+    let foo = play.start(play.tree.service("foo").run(STAY));
+    play.hear(1);
+    play.main(&foo, runs);
+    play.tree.service("foo").log("say log");
+    foo.control(b"t");
+    play.hear(1);
+    play.main(&foo, runs);
+    foo.control(b"x");
+    play.end(foo);
 }

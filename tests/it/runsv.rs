@@ -56,8 +56,6 @@ fn what_is_in_the_way_of_a_start_is_fatal() {
     fatal("a", "supervise/control exists but is not a fifo");
     tree.service("b").file("log/supervise/control", "");
     fatal("b", "log/supervise/control exists but is not a fifo");
-    tree.service("c").file("supervise/ok", "");
-    fatal("c", "supervise/ok exists but is not a fifo");
     tree.service("d").file("supervise", "");
     fatal("d", "unable to open supervise/lock: not a directory");
     tree.service("e").file("log/supervise", "");
@@ -1066,7 +1064,7 @@ pub fn listing(directory: &std::path::Path) -> BTreeSet<String> {
 }
 
 /// What the original does not have in `supervise/`: notes for a successor, and the log pipe.
-const OWN_FILES: [&str; 2] = ["process", "pipe"];
+pub const OWN_FILES: [&str; 2] = ["process", "pipe"];
 
 #[test]
 fn the_files_of_supervise_have_the_originals_types_and_modes() {
@@ -1153,6 +1151,84 @@ fn supervise_may_be_a_link_whose_target_is_made() {
     assert_eq!(fs::read_to_string(tree.path("elsewhere.log/stat")).unwrap(), "run\n");
     assert_eq!(foo.exit().0.code(), Some(0));
     assert_eq!(fs::read_to_string(tree.path("elsewhere/stat")).unwrap(), "down\n");
+}
+
+#[test]
+fn an_ok_that_is_no_fifo_will_do_and_is_told() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(STAY).log("exec cat").file("supervise/ok", "").file("log/supervise/ok/x", "");
+    let foo = foo.start_heard();
+    let said: BTreeSet<_> = (0..3).map(|_| tree.heard()).collect();
+    let warning = |ok: &str| format!("runsv foo: warning: {ok} exists but is not a fifo");
+    assert_eq!(said, [warning("supervise/ok"), warning("log/supervise/ok"), "up".to_owned()].into());
+    assert_eq!(foo.exit().0.code(), Some(0));
+}
+
+#[test]
+fn a_link_to_a_long_name_is_followed_wherever_it_leads() {
+    let tree = Tree::new();
+    let parent = format!("{0}/{0}/{0}", "d".repeat(100));
+    tree.directory(&parent);
+    let service = tree.service("foo").run(STAY).log("exec cat");
+    symlink(format!("../{parent}/main"), tree.path("foo/supervise")).unwrap(); // more than 256 bytes
+    symlink(tree.path(&parent).join("log"), tree.path("foo/log/supervise")).unwrap();
+    let foo = service.start_unseen();
+    assert_eq!(tree.heard(), "up");
+    foo.wait(is_running);
+    foo.wait_log(is_running);
+    let stat = |name: &str| fs::read_to_string(tree.path(&parent).join(name).join("stat")).unwrap();
+    assert_eq!((stat("main"), stat("log")), ("run\n".to_owned(), "run\n".to_owned()));
+    assert_eq!(foo.exit(), (std::process::ExitStatus::from_raw(0), String::new()));
+}
+
+#[test]
+fn records_that_there_is_no_room_for_are_not_put_in_place_and_come_when_there_is() {
+    let tree = Tree::new();
+    let mut command = tree.command("sh");
+    // What a full disk is like: no file may have any length.
+    command.args(["-c", "trap '' XFSZ; ulimit -S -f 0; exec runsv \"$1\"", "sh"]).stderr(tree.mouth());
+    let foo = tree.service("foo").run(STAY).start_by(command);
+    let mut heard = BTreeSet::new();
+    while !heard.contains("up") {
+        heard.insert(tree.heard());
+    }
+    let warning = |name: &str| format!("runsv foo: warning: unable to write supervise/{name}: file too big");
+    assert_eq!(heard, [warning("process"), warning("stat.new"), "up".to_owned()].into());
+    let left = |name: &str| foo.directory.join("supervise").join(name).exists();
+    assert_eq!(["stat", "status", "stat.new", "status.new"].map(left), [false; 4]);
+    let pid = foo.child.id().to_string();
+    assert_eq!(tree.run("prlimit", &["--fsize=unlimited", "--pid", &pid]).code, Some(0));
+    foo.wait(is_running);
+    assert_eq!(foo.record("stat"), "run\n");
+    assert_eq!(foo.exit().0.code(), Some(0));
+}
+
+#[test]
+fn a_service_for_which_there_is_no_process_is_started_once_there_is() {
+    let tree = Tree::new();
+    let service = tree.service("foo").run(STAY);
+    // A user of its own: root has no such limit.
+    let uid = 1_000_000_000 + std::process::id();
+    if is_root() {
+        std::os::unix::fs::chown(tree.path("foo"), Some(uid), None).unwrap();
+    }
+    let prlimit = || {
+        let mut command = tree.command(if is_root() { "setpriv" } else { "prlimit" });
+        if is_root() {
+            command.args([&format!("--reuid={uid}"), "--clear-groups", "prlimit"]);
+        }
+        command
+    };
+    let mut command = prlimit();
+    command.args(["--nproc=0:5000", "runsv"]).stderr(tree.mouth());
+    let foo = service.start_by(command);
+    assert_eq!(tree.heard(), "runsv foo: warning: unable to fork, sleeping: temporary failure");
+    assert_eq!(foo.wait(is_down).want, Want::Up);
+    let pid = foo.child.id().to_string();
+    assert_eq!(Outcome::of(prlimit().args(["--nproc=5000:5000", "--pid", &pid])), says(""));
+    while tree.heard() != "up" {}
+    foo.wait(is_running);
+    assert_eq!(foo.exit().0.code(), Some(0));
 }
 
 #[test]
