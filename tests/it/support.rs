@@ -364,7 +364,14 @@ impl<'a> Service<'a> {
     /// Any script, such as `control/t` or `check`.
     pub fn script(self, name: &str, script: &str) -> Service<'a> {
         let text = format!("#!/bin/sh\nsay() {{ printf '%s\\n' \"$*\" >\"$EAR\"; }}\n{script}\n");
-        self.file(name, &text).mode(name, 0o755)
+        let path = self.directory.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // By another process: one that is started here meanwhile would hold it open for writing, so that for a moment
+        // nobody could run it.
+        let mut copy = Command::new("cp").arg("/dev/stdin").arg(path).stdin(Stdio::piped()).spawn().unwrap();
+        copy.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(copy.wait().unwrap().success());
+        self.mode(name, 0o755)
     }
 
     /// Any file.
