@@ -135,3 +135,22 @@ fn a_disk_without_room_for_another_file_holds_up_nothing_but_the_rotation() {
     assert_eq!(running.end(), Some(0));
     assert_eq!(place.whole_log("result"), "abc\ndef\nghi\n");
 }
+
+#[test]
+fn a_disk_without_room_for_a_processors_files_is_said_and_the_file_waits() {
+    let place = Place::with_main("");
+    fs::write(place.path("config"), "s4\n!tr a-z A-Z\n").unwrap();
+    nix::unistd::mkfifo(&place.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // The directory, config, lock, current and an old file; three more have to go.
+    let meanwhile = "read go <../go; rm fill1 fill2 fill3";
+    let Some(mut running) = on_a_disk(&place, "nr_inodes=8", "touch fill1 fill2 fill3", meanwhile) else {
+        return skip("a_disk_without_room_for_a_processors_files...", "needs to mount a file system");
+    };
+    running.write("abc\n");
+    running.write("d\n");
+    running.hear(&["svlogd: warning: unable to open state for processor: .: out of disk space"]);
+    fs::write(place.path("go"), "\n").unwrap();
+    running.hear(&["svlogd: info: processed: ./@"]);
+    assert_eq!(running.end(), Some(0));
+    assert_eq!(place.whole_log("result"), "ABC\nd\n");
+}
