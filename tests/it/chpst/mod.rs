@@ -1,6 +1,7 @@
 mod added;
 mod order;
 mod peer;
+mod users;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
