@@ -196,7 +196,7 @@ fn words_and_their_order_mean_the_same() {
     for args in [&[][..], &["-b", "x"], &["-bx"], &["-b=x"], &["-b", ""], &["-b", "-v"], &["-b", "a", "-b", "b"]] {
         pair.makes_same(args);
     }
-    pair.differs("`--nonsense` prints the usage alone", &["--nonsense", "true"]);
+    pair.differs("every word that begins with `--` ends the options", &["--nonsense", "true"]);
     pair.differs("acts on options one by one", &["-V", "-x"]);
     pair.differs("acts on options one by one", &["-n", "x", "-x"]);
     pair.differs("`-V` prints a blob id", &["-V", "true"]);
