@@ -1,63 +1,108 @@
 //! Each word of sv, from either sv to either runsv.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use homerun::model::status::State;
+use homerun::model::status::{State, Want};
 
 use super::*;
 use crate::support::*;
 
-/// What is said to the services `deaf`, `foo` and `low` one after the other, and how many of them it starts.
-const WORDS: [(&[&str], usize); 39] = [
-    (&["status", "foo", "low", "deaf"], 0),
-    (&["check", "foo"], 0),
-    (&["up", "foo"], 0),
-    (&["start", "foo"], 0),
-    (&["start", "foo", "deaf"], 0),
-    (&["-v", "pause", "foo"], 0),
-    (&["status", "foo"], 0),
-    (&["-v", "cont", "foo"], 0),
-    (&["hup", "foo"], 0),
-    (&["-v", "hup", "foo"], 0),
-    (&["interrupt", "foo"], 0),
-    (&["-v", "1", "foo"], 0),
-    (&["reload", "foo"], 0),
-    (&["-v", "term", "foo"], 1),
-    (&["-w", "9", "restart", "foo"], 1),
-    (&["try-restart", "foo"], 1),
-    (&["force-restart", "foo"], 1),
-    (&["-v", "kill", "foo"], 1),
-    (&["stop", "foo"], 0),
-    (&["status", "foo"], 0),
-    (&["stop", "foo"], 0),
-    (&["-v", "up", "foo"], 1),
-    (&["-v", "once", "low"], 1),
-    (&["status", "low"], 0),
-    (&["-v", "down", "low"], 0),
-    (&["start", "low"], 1),
-    (&["status", "low"], 0),
-    (&["stop", "low", "foo"], 0),
-    (&["start", "low", "foo"], 2),
-    (&["-w", "1", "down", "deaf"], 0),
-    (&["status", "deaf"], 0),
-    (&["-w", "1", "stop", "deaf", "foo"], 0),
-    (&["status", "nowhere"], 0),
-    (&["stop", "nowhere", "low"], 0),
-    (&["exit", "nowhere"], 0),
-    (&["frobnicate", "foo"], 0),
-    (&["status"], 0),
-    (&["-w", "1", "force-stop", "deaf"], 0),
-    (&["shutdown", "foo", "low"], 0),
+/// What is said to services, one after the other, and how many starts it brings about.
+type Talk = &'static [(&'static [&'static str], usize)];
+
+/// Each is said in a tree of its own: to `foo`, which ends at TERM and has a check and a log; to `low`, which is normally
+/// down; to `deaf`, which only KILL ends. They are several so that they are said at the same time.
+const TALKS: [Talk; 7] = [
+    &[
+        (&["status", "foo", "low", "deaf"], 0),
+        (&["status", "foo/log"], 0),
+        (&["check", "foo"], 0),
+        (&["up", "foo"], 0),
+        (&["start", "foo"], 0),
+        (&["start", "foo", "deaf"], 0),
+        (&["-v", "pause", "foo"], 0),
+        (&["status", "foo"], 0),
+        (&["-v", "cont", "foo"], 0),
+        (&["-v", "Xyz", "nowhere"], 0),
+        (&["-v", "pause", "foo/log"], 0),
+        (&["status", "foo"], 0),
+        (&["-v", "cont", "foo/log"], 0),
+    ],
+    &[
+        (&["hup", "foo"], 0),
+        (&["-v", "hup", "foo"], 0),
+        (&["interrupt", "foo"], 0),
+        (&["-v", "alarm", "foo"], 0),
+        (&["-v", "quit", "foo"], 0),
+        (&["-v", "1", "foo"], 0),
+        (&["-v", "2", "foo"], 0),
+        (&["reload", "foo"], 0),
+        (&["status", "foo"], 0),
+        (&["-v", "term", "foo"], 1),
+    ],
+    &[
+        (&["-w", "9", "restart", "foo"], 1),
+        (&["try-restart", "foo"], 1),
+        (&["force-restart", "foo"], 1),
+        (&["Term", "foo"], 1),
+    ],
+    &[
+        (&["-v", "kill", "foo"], 1),
+        (&["stop", "foo"], 0),
+        (&["status", "foo"], 0),
+        (&["stop", "foo"], 0),
+        (&["-v", "up", "foo"], 1),
+        (&["-v", "pause", "foo"], 0),
+        (&["stop", "foo"], 0),
+        (&["status", "foo"], 0),
+    ],
+    &[
+        (&["start", "low"], 1),
+        (&["status", "low"], 0),
+        (&["-v", "once", "low"], 0),
+        (&["status", "low"], 0),
+        (&["-v", "down", "low"], 0),
+        (&["-v", "up", "low"], 1),
+        (&["status", "low"], 0),
+        (&["stop", "low", "foo"], 0),
+        (&["try-restart", "low"], 0),
+        (&["start", "low", "foo"], 2),
+    ],
+    &[
+        (&["-w", "1", "down", "deaf"], 0),
+        (&["status", "deaf"], 0),
+        (&["-w", "1", "stop", "deaf", "foo"], 0),
+        (&["-w", "1", "force-stop", "deaf"], 0),
+    ],
+    &[
+        (&["status", "nowhere"], 0),
+        (&["stop", "nowhere", "low"], 0),
+        (&["exit", "nowhere"], 0),
+        (&["frobnicate", "foo"], 0),
+        (&["status"], 0),
+        (&["shutdown", "foo", "low"], 0),
+        (&["status", "foo"], 0),
+        (&["stop", "foo"], 0),
+        (&["exit", "foo"], 0),
+        (&["shutdown", "foo"], 0),
+    ],
 ];
 
-/// All that `sv` answers to [`WORDS`], with `runsv` for each service.
-fn talk(runsv: &Path, sv: &Path) -> Vec<String> {
+/// An answer of `sv`, comparable.
+fn answer(tree: &Tree, sv: &Path, args: &[&str]) -> String {
+    let mut command = tree.command(sv);
+    let answer = Outcome::of(command.env("SVDIR", tree.path("")).args(args));
+    let text = without_numbers(&format!("{}{}", answer.stdout, answer.stderr));
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable(); // of several services whichever is ready first comes first
+    format!("sv {} -> {:?}\n{}", args.join(" "), answer.code, lines.join("\n"))
+}
+
+/// All that `sv` answers to `talk`, with `runsv` for each service.
+fn answers(runsv: &Path, sv: &Path, talk: Talk) -> Vec<String> {
     let tree = Tree::new();
-    let sv = |args: &[&str]| {
-        let mut command = tree.command(sv);
-        Outcome::of(command.env("SVDIR", tree.path("")).args(args))
-    };
     let deaf = tree.service("deaf").run(&format!("{DEAF}; say deaf $$; {LISTEN}"));
     let tame = tree
         .service("foo")
@@ -83,24 +128,53 @@ fn talk(runsv: &Path, sv: &Path) -> Vec<String> {
     tame.wait_log(|status| status.state == State::Run);
     low.wait(is_down);
     let mut answers = Vec::new();
-    for (args, starts) in WORDS {
-        let answer = sv(args);
-        (0..starts).for_each(|_| hear_start());
-        let text = without_numbers(&format!("{}{}", answer.stdout, answer.stderr));
-        let mut lines: Vec<_> = text.lines().collect();
-        lines.sort_unstable(); // of several services whichever is ready first comes first
-        answers.push(format!("sv {} -> {:?}\n{}", args.join(" "), answer.code, lines.join("\n")));
-    }
-    deaf.wait(is_down);
-    deaf.control(b"x");
-    for running in [deaf, tame, low] {
-        assert_eq!(running.ended().0.code(), Some(0));
-    }
-    for word in ["status", "start", "stop", "exit", "shutdown", "check"] {
-        let answer = sv(&[word, "foo"]);
-        answers.push(format!("sv {word} foo, gone -> {:?}\n{}", answer.code, without_numbers(&answer.stdout)));
+    for (args, starts) in talk {
+        answers.push(answer(&tree, sv, args));
+        (0..*starts).for_each(|_| hear_start());
     }
     answers
+}
+
+/// What `sv` answers of a service while its `finish` runs, and after it.
+fn answers_during_finish(runsv: &Path, sv: &Path) -> Vec<String> {
+    let tree = Tree::new();
+    homerun::sys::file::make_fifo(&tree.path("gate"), 0o600).unwrap();
+    let mut gate = homerun::sys::file::open_read_write(tree.path("gate")).unwrap();
+    let end = tree.service("end").run("say up; exec sleep 1000").finish("say finish; read line <../gate");
+    let end = end.start_by(tree.command(runsv));
+    assert_eq!(tree.heard(), "up");
+    end.wait(|status| status.state == State::Run && status.pid != 0);
+    let mut answers = vec![answer(&tree, sv, &["down", "end"])];
+    assert_eq!(tree.heard(), "finish");
+    end.wait(|status| status.state == State::Finish && status.pid != 0);
+    let wait_want = |want: Want| end.wait(|status| status.want == want);
+    let mut ask = |args: &[&str]| answers.push(answer(&tree, sv, args));
+    ask(&["status", "end"]);
+    ask(&["-v", "hup", "end"]);
+    ask(&["-v", "cont", "end"]);
+    ask(&["-v", "once", "end"]);
+    ask(&["-w", "0", "stop", "end"]);
+    ask(&["up", "end"]);
+    wait_want(Want::Up);
+    ask(&["status", "end"]);
+    ask(&["-w", "0", "start", "end"]);
+    ask(&["down", "end"]);
+    wait_want(Want::Down);
+    ask(&["status", "end"]);
+    gate.write_all(b"\n").unwrap();
+    ask(&["stop", "end"]);
+    ask(&["start", "end"]);
+    assert_eq!(tree.heard(), "up");
+    answers
+}
+
+/// All that is said between `sv` and `runsv`.
+fn talk(runsv: &Path, sv: &Path) -> Vec<String> {
+    std::thread::scope(|scope| {
+        let talks = TALKS.map(|talk| scope.spawn(move || answers(runsv, sv, talk)));
+        let last = scope.spawn(|| answers_during_finish(runsv, sv));
+        talks.into_iter().chain([last]).flat_map(|talk| talk.join().unwrap()).collect()
+    })
 }
 
 /// What C's sv and C's runsv say to each other.
