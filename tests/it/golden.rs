@@ -677,6 +677,11 @@ fn exit_with_a_log_service(play: &mut Play) {
     play.hear(3);
     play.log(&foo, |status| status.want == Want::Down);
     play.main(&foo, is_down);
+    play.step("bytes while the log service reads on");
+    foo.control(b"tkhaiq12d?xp");
+    play.main(&foo, |status| status.paused);
+    foo.control(b"c");
+    play.main(&foo, |status| !status.paused);
     play.step("the end of the log service");
     go.on();
     play.end(foo);
