@@ -219,4 +219,16 @@ mod tests {
         assert_eq!(joint, Some(Joint::CloseInput));
         assert_eq!(step(pair, Who::Log, Event::InputEnded, now).0.settle(now).1, Some(Joint::Quit));
     }
+
+    #[test]
+    fn a_log_service_whose_input_has_ended_cannot_be_wanted_up_for_ever() {
+        let now = Instant::now();
+        let (pair, _) = step(running(now), Who::Log, Event::Control(Control::Down), now);
+        let (pair, _) = step(pair, Who::Main, Event::Control(Control::Exit), now);
+        let (pair, joint) = died(pair, Who::Main, now).settle(now);
+        assert_eq!(joint, Some(Joint::CloseInput));
+        let (pair, _) = step(pair, Who::Log, Event::InputEnded, now);
+        let (pair, _) = step(pair, Who::Log, Event::Control(Control::Up), now);
+        assert_eq!(died(pair, Who::Log, now).settle(now).1, Some(Joint::Quit));
+    }
 }

@@ -199,6 +199,7 @@ pub struct Service {
     got_term: bool,
     respawn: Respawn,
     held: bool,
+    input_ended: bool,
     drain_tries: u8,
     hook: Option<Hook>,
     pending: [Option<Deed>; PENDING],
@@ -215,6 +216,7 @@ impl Service {
             got_term: false,
             respawn: Respawn::default(),
             held: false,
+            input_ended: false,
             drain_tries: 0,
             hook: None,
             pending: [None; PENDING],
@@ -303,7 +305,8 @@ impl Service {
 
     /// What it is like after its input was replaced: an ended log service is wanted again.
     pub fn renewed(self) -> Service {
-        Service { want: if self.want == Want::Exit { Want::Up } else { self.want }, drain_tries: 0, ..self }
+        let want = if self.want == Want::Exit { Want::Up } else { self.want };
+        Service { want, input_ended: false, drain_tries: 0, ..self }
     }
 
     /// The record of it, given what the loop knows.
@@ -340,8 +343,8 @@ impl Service {
 
     /// A command resets the growing pause: what is left of it is at most the original's.
     fn change_want(&mut self, want: Want, run_once: bool, actions: &mut Actions) {
-        if self.role == Role::Log && self.want == Want::Exit {
-            return; // its input has ended: it is on its way out
+        if self.input_ended {
+            return; // it is on its way out
         }
         self.want = want;
         match &mut self.state {
@@ -544,7 +547,11 @@ impl Service {
     }
 
     fn input_ended(&mut self, actions: &mut Actions) {
-        if self.role == Role::Log && self.want == Want::Up {
+        if self.role != Role::Log {
+            return;
+        }
+        self.input_ended = true;
+        if self.want == Want::Up {
             self.drain_tries = DRAIN_TRIES;
             self.want = Want::Exit;
             // Its last tries are not put off by pauses that had grown before.
