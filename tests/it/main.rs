@@ -11,6 +11,7 @@ mod handbook;
 mod layers;
 mod manual;
 mod matrix;
+mod properties;
 mod quickstart;
 mod recipes;
 mod runsv;
