@@ -1,0 +1,9 @@
+#![no_main]
+
+use homerun_fuzz::rules;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
+    let (stream, world) = input;
+    rules::control(&stream, &world);
+});
