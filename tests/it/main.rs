@@ -22,4 +22,5 @@ mod successor;
 mod support;
 mod sv;
 mod svlogd;
+mod table;
 mod upstream;
