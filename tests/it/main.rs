@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_names, clippy::unwrap_used, missing_docs)]
 
 mod account;
+mod bad_input;
 mod chaos;
 mod chpst;
 mod clients;
