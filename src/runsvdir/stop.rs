@@ -42,6 +42,8 @@ pub struct Stop<'a> {
     runsvs: Vec<(i32, PathBuf)>,
     /// Services whose runsv is no child of this process: it was started by one that was killed.
     foreign: Vec<Probe>,
+    /// Services whose runsv was not there, or was killed: their processes may be children of this one.
+    orphaned: Vec<PathBuf>,
     stage: Stage,
     /// The strays that were sent TERM.
     asked: Vec<i32>,
@@ -61,7 +63,9 @@ impl<'a> Stop<'a> {
         }
         let now = clock::now();
         let stage = Stage::Asked(now + deadline);
-        let mut stop = Stop { speaker, runsvs, foreign: Vec::new(), stage, asked: Vec::new(), next_look: now };
+        let orphaned = others.clone();
+        let mut stop =
+            Stop { speaker, runsvs, foreign: Vec::new(), orphaned, stage, asked: Vec::new(), next_look: now };
         others.into_iter().for_each(|directory| stop.ask_foreign(directory));
         stop
     }
@@ -107,10 +111,13 @@ impl<'a> Stop<'a> {
     fn reap(&mut self) -> bool {
         loop {
             match process::reap(-1) {
-                Ok(Some((pid, _))) => {
+                Ok(Some((pid, status))) => {
                     if let Some(at) = self.runsvs.iter().position(|(runsv, _)| *runsv == pid) {
-                        // It may have found another there, whose lock it could not have.
                         let (_, directory) = self.runsvs.swap_remove(at);
+                        if !status.success() {
+                            self.orphaned.push(directory.clone());
+                        }
+                        // It may have found another there, whose lock it could not have.
                         self.ask_foreign(directory);
                     }
                     self.asked.retain(|asked| *asked != pid);
@@ -123,13 +130,20 @@ impl<'a> Stop<'a> {
 
     /// Asks the processes that left their services, and so became children of this process.
     ///
-    /// Such a one may hold the pipe of a log service, whose runsv then waits for it to the deadline.
+    /// Such a one may hold the pipe of a log service, whose runsv then waits for it to the deadline. A log service
+    /// itself is not asked: it ends when it has read what is left.
     fn ask_strays(&mut self) {
-        let children = proc::relations().into_iter().filter(|it| it.parent == process::id() && !it.ended);
-        for pid in children.map(|it| it.pid) {
-            if self.runsvs.iter().any(|(runsv, _)| *runsv == pid) || self.asked.contains(&pid) {
-                continue;
-            }
+        let relations = proc::relations();
+        let children = relations.iter().filter(|it| it.parent == process::id() && !it.ended).map(|it| it.pid);
+        let mut strays: Vec<i32> = children
+            .filter(|pid| !self.asked.contains(pid) && self.runsvs.iter().all(|(runsv, _)| runsv != pid))
+            .collect();
+        if strays.is_empty() {
+            return;
+        }
+        let logs = self.orphaned_log_services(&relations);
+        strays.retain(|pid| !logs.contains(pid));
+        for pid in strays {
             self.asked.push(pid);
             let _ = process::send(pid, Signal::SIGTERM);
             let _ = process::send(pid, Signal::SIGCONT);
@@ -181,19 +195,28 @@ impl<'a> Stop<'a> {
         family
     }
 
-    /// The log services that still run under a runsv, as the records tell.
+    /// The log services that still run under a runsv, or without one, as the records tell.
     fn log_services(&self) -> Vec<i32> {
         let relations = proc::relations();
-        let of_runsv = |pid: i32, runsv: i32| relations.iter().any(|it| it.pid == pid && it.parent == runsv);
-        self.runsvs
-            .iter()
-            .filter_map(|(runsv, _)| {
-                // Where the runsv is: its directory may have been renamed or removed.
-                let status = Probe::new(format!("/proc/{runsv}/cwd/log")).last_status().ok()?;
-                (status.pid > 0 && of_runsv(status.pid, *runsv)).then_some(status.pid)
-            })
-            .collect()
+        let under_runsv = self.runsvs.iter().filter_map(|(runsv, _)| {
+            // Where the runsv is: its directory may have been renamed or removed.
+            recorded_child(&relations, Probe::new(format!("/proc/{runsv}/cwd/log")), *runsv)
+        });
+        under_runsv.chain(self.orphaned_log_services(&relations)).collect()
     }
+
+    /// The log services that became children of this process, also of a runsv whose end is not known yet.
+    fn orphaned_log_services(&self, relations: &[proc::Relation]) -> Vec<i32> {
+        let directories = self.orphaned.iter().chain(self.runsvs.iter().map(|(_, directory)| directory));
+        let logs = directories.map(|directory| Probe::new(directory.join("log")));
+        logs.filter_map(|log| recorded_child(relations, log, process::id())).collect()
+    }
+}
+
+/// The process that a service's record tells of, if it is a child of `parent`.
+fn recorded_child(relations: &[proc::Relation], service: Probe, parent: i32) -> Option<i32> {
+    let pid = service.last_status().ok()?.pid;
+    (pid > 0 && relations.iter().any(|it| it.pid == pid && it.parent == parent)).then_some(pid)
 }
 
 fn kill(pid: i32) {

@@ -508,6 +508,26 @@ fn an_ordered_stop_ends_services_then_their_log_services_then_itself() {
 }
 
 #[test]
+fn an_ordered_stop_lets_the_log_service_of_a_killed_runsv_read_to_the_end() {
+    let tree = Tree::new();
+    let run = "trap 'echo last; exit' TERM; say up; while :; do sleep 1000 & wait; done";
+    tree.service("services/foo").run(run).log(LOG).made();
+    let mut keeper = keep_in_order(&tree, "30s");
+    assert_eq!(tree.heard(), "up");
+    pid_of(&tree, "services/foo/log");
+    let runsv = parent(pid_of(&tree, "services/foo"));
+    // It has had no time to start a successor when it is told to stop.
+    keeper.send(Signal::SIGSTOP);
+    send(runsv, Signal::SIGKILL).unwrap();
+    keeper.send(Signal::SIGTERM);
+    keeper.send(Signal::SIGCONT);
+    assert_eq!(keeper.ended().code(), Some(0));
+    assert_eq!(tree.processes(), []);
+    let lines: Vec<String> = std::iter::from_fn(|| tree.heard_already()).collect();
+    assert_eq!(lines, ["log last", "log ends"]);
+}
+
+#[test]
 fn an_ordered_stop_ends_what_has_left_its_service() {
     let tree = Tree::new();
     let run = "(setsid sh -c 'echo stray is up >\"$EAR\"; exec sleep 1000' &) \n exec sleep 1000";
