@@ -322,6 +322,16 @@ impl Tree {
     }
 }
 
+/// Lets an ordinary user remove a directory that holds others which a test has shut.
+pub fn open_up(directory: &Path) {
+    let _ = fs::set_permissions(directory, Permissions::from_mode(0o700));
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|found| found.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}
+
 impl Drop for Tree {
     fn drop(&mut self) {
         let deadline = Instant::now() + PATIENCE;
@@ -334,6 +344,9 @@ impl Drop for Tree {
                 let _ = homerun::sys::process::send(pid, homerun::sys::signal::Signal::SIGKILL);
                 let _ = homerun::sys::process::reap(pid);
             }
+        }
+        if !is_root() {
+            open_up(self.home.path());
         }
     }
 }

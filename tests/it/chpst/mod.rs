@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use fs2::FileExt;
 use tempfile::TempDir;
 
-use crate::support::{Outcome, fails, is_root, says, skip};
+use crate::support::{Outcome, fails, is_root, open_up, says, skip};
 
 const CHPST: &str = env!("CARGO_BIN_EXE_chpst");
 const PATH: &str = "/usr/bin:/bin";
@@ -31,6 +31,14 @@ fn fatal(text: &str) -> Outcome {
 /// A fresh directory to run in, open to everybody.
 struct Place {
     home: TempDir,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !is_root() {
+            open_up(self.home.path());
+        }
+    }
 }
 
 impl Place {
