@@ -1,4 +1,4 @@
-//! The tables of `tests/README.md`: what they name is there.
+//! The tables of `tests/README.md`: what they name is there, and every module of tests is in them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,6 +20,28 @@ fn every_test_that_a_row_names_is_there() {
     assert!(missing.is_empty(), "tests/README.md names what is not there: {missing:#?}");
     let bare: Vec<&String> = rows.iter().filter(|row| row.tests.is_empty()).map(|row| &row.section).collect();
     assert!(bare.is_empty(), "tests/README.md has rows that name no test, in {bare:#?}");
+}
+
+#[test]
+fn every_module_of_tests_is_in_a_row() {
+    let rows = rows();
+    let named: Vec<&String> = rows.iter().flat_map(|row| &row.tests).collect();
+    let is_named = |module: &str| named.iter().any(|name| is_within(name, module) || is_within(module, name));
+    let tests = tests();
+    let modules: BTreeSet<&str> = tests.iter().filter_map(|test| Some(test.rsplit_once("::")?.0)).collect();
+    let unnamed: Vec<&str> = modules.into_iter().filter(|module| !is_named(module)).collect();
+    assert!(unnamed.is_empty(), "tests/README.md does not name {unnamed:#?}");
+}
+
+#[test]
+fn every_section_has_a_row() {
+    let rows = rows();
+    let text = readme();
+    let sections: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert!(sections.len() > 5, "the sections are not where they should be: {sections:?}");
+    let is_empty = |section: &&str| !rows.iter().any(|row| row.section == *section);
+    let empty: Vec<&str> = sections.into_iter().filter(is_empty).collect();
+    assert!(empty.is_empty(), "tests/README.md has nothing in {empty:#?}");
 }
 
 fn root() -> &'static Path {
