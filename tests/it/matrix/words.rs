@@ -14,7 +14,7 @@ type Talk = &'static [(&'static [&'static str], usize)];
 
 /// Each is said in a tree of its own: to `foo`, which ends at TERM and has a check and a log; to `low`, which is normally
 /// down; to `deaf`, which only KILL ends. They are several so that they are said at the same time.
-const TALKS: [Talk; 7] = [
+const TALKS: [Talk; 6] = [
     &[
         (&["status", "foo", "low", "deaf"], 0),
         (&["status", "foo/log"], 0),
@@ -69,12 +69,6 @@ const TALKS: [Talk; 7] = [
         (&["stop", "low", "foo"], 0),
         (&["try-restart", "low"], 0),
         (&["start", "low", "foo"], 2),
-    ],
-    &[
-        (&["-w", "1", "down", "deaf"], 0),
-        (&["status", "deaf"], 0),
-        (&["-w", "1", "stop", "deaf", "foo"], 0),
-        (&["-w", "1", "force-stop", "deaf"], 0),
     ],
     &[
         (&["status", "nowhere"], 0),
@@ -168,12 +162,31 @@ fn answers_during_finish(runsv: &Path, sv: &Path) -> Vec<String> {
     answers
 }
 
+/// What `sv` answers of a service that is deaf to TERM.
+fn answers_of_the_deaf(runsv: &Path, sv: &Path) -> Vec<String> {
+    let tree = Tree::new();
+    let deaf = tree.service("deaf").run(&format!("{DEAF}; say up; {LISTEN}")).start_by(tree.command(runsv));
+    assert_eq!(tree.heard(), "up");
+    deaf.wait(|status| status.state == State::Run && status.pid != 0);
+    let mut answers = vec![answer(&tree, sv, &["down", "deaf"])];
+    deaf.wait(|status| status.got_term && status.want == Want::Down);
+    let mut ask = |args: &[&str]| answers.push(answer(&tree, sv, args));
+    ask(&["status", "deaf"]);
+    ask(&["-w", "0", "down", "deaf"]);
+    ask(&["-w", "0", "stop", "deaf"]);
+    ask(&["-w", "0", "force-stop", "deaf"]);
+    deaf.wait(is_down);
+    ask(&["status", "deaf"]);
+    answers
+}
+
 /// All that is said between `sv` and `runsv`.
 fn talk(runsv: &Path, sv: &Path) -> Vec<String> {
     std::thread::scope(|scope| {
         let talks = TALKS.map(|talk| scope.spawn(move || answers(runsv, sv, talk)));
-        let last = scope.spawn(|| answers_during_finish(runsv, sv));
-        talks.into_iter().chain([last]).flat_map(|talk| talk.join().unwrap()).collect()
+        let finish = scope.spawn(|| answers_during_finish(runsv, sv));
+        let deaf = scope.spawn(|| answers_of_the_deaf(runsv, sv));
+        talks.into_iter().chain([finish, deaf]).flat_map(|talk| talk.join().unwrap()).collect()
     })
 }
 
