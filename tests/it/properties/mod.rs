@@ -23,6 +23,7 @@ fn bytes(usual: &'static [u8], longest: usize) -> impl Strategy<Value = Vec<u8>>
 /// Lines that begin like directives.
 fn config_file() -> impl Strategy<Value = Vec<u8>> {
     let argument = prop_oneof![
+        Just(Vec::new()),
         "[0-9]{0,25}[kmhx]?".prop_map(String::into_bytes),
         "[0-9]{1,4}(\\.[0-9]{1,3}){3}(:[0-9]{0,6})?".prop_map(String::into_bytes),
         bytes(b"127.0.0.1:*+ ", 12),
@@ -31,7 +32,7 @@ fn config_file() -> impl Strategy<Value = Vec<u8>> {
         rest.insert(0, directive);
         rest
     });
-    (vec(line, 0..8), any::<bool>()).prop_map(|(lines, ended)| {
+    (vec(line, 0..24), any::<bool>()).prop_map(|(lines, ended)| {
         let mut file = lines.join(&b'\n');
         file.extend(ended.then_some(b'\n'));
         file
