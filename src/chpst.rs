@@ -177,7 +177,8 @@ pub fn run(name: &OsStr, args: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// The options cannot be followed. The original says nothing about it but its usage; ours has words for its own options.
+/// The options cannot be followed. The original says nothing about it but its usage; ours has words for its own
+/// options.
 struct Wrong(Option<String>);
 
 impl Wrong {

@@ -55,8 +55,8 @@ fn first_line(content: &[u8]) -> Vec<u8> {
     line[..length].iter().map(|byte| if *byte == 0 { b'\n' } else { *byte }).collect()
 }
 
-/// Carries out `settings` on an environment of `NAME=value` entries: what goes is replaced by the last entry, what is set
-/// goes to the end.
+/// Carries out `settings` on an environment of `NAME=value` entries: what goes is replaced by the last entry, what is
+/// set goes to the end.
 ///
 /// Differs: of entries for one variable the original takes away only the first.
 pub fn apply(environment: &mut Vec<OsString>, settings: &[Setting]) {

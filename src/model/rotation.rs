@@ -55,9 +55,9 @@ impl Size {
 impl Limits {
     /// What to do with `waiting`, for a file of this size.
     ///
-    /// A file is full at the end of a line, written by us, that leaves less than `line_bytes` of room; where `max_bytes` is less than
-    /// that, and within a line, at `max_bytes` when more comes. It never exceeds `max_bytes`. Only a line that would not fit into a file of its own, or of which not all is there
-    /// yet, is cut.
+    /// A file is full at the end of a line, written by us, that leaves less than `line_bytes` of room; where
+    /// `max_bytes` is less than that, and within a line, at `max_bytes` when more comes. It never exceeds `max_bytes`.
+    /// Only a line that would not fit into a file of its own, or of which not all is there yet, is cut.
     ///
     /// Source: runit 2.3.0, src/svlogd.c. Differs: there every line that meets `max_bytes` is cut, which happens
     /// with stamps, prefixes, lines longer than `-l`, and wherever `s` is less than `-l`.
