@@ -32,15 +32,24 @@ pub fn command_line(pid: i32) -> Vec<u8> {
 /// When the kernel made process `pid`: time since it started, in steps of `tick`. None for a process that has ended,
 /// also where it still waits to be reaped.
 pub fn made(pid: i32, tick: Duration) -> Option<Duration> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = after_name(&stat)?;
-    let state = fields.next()?;
-    let made: u32 = fields.nth(MADE_AFTER_STATE)?.parse().ok()?;
-    (!has_ended(state)).then(|| tick * made)
+    made_in(&fs::read(format!("/proc/{pid}/stat")).ok()?, tick)
 }
 
-/// How many fields of /proc/PID/stat stand between the state and the time of making. Source: proc(5).
-const MADE_AFTER_STATE: usize = 18;
+fn made_in(stat: &[u8], tick: Duration) -> Option<Duration> {
+    let mut fields = after_name(stat)?;
+    let state = fields.next()?;
+    let threads = fields.nth(THREADS_AFTER_STATE)?;
+    let ticks: u64 = fields.nth(MADE_AFTER_THREADS)?.parse().ok()?;
+    let nanoseconds = u64::try_from(tick.as_nanos()).ok()?.checked_mul(ticks)?;
+    (!has_ended(state, Some(threads))).then(|| Duration::from_nanos(nanoseconds))
+}
+
+/// How many fields of /proc/PID/stat stand between the state and the number of threads. Source: proc(5).
+const THREADS_AFTER_STATE: usize = 16;
+/// The same between the parent and the number of threads.
+const THREADS_AFTER_PARENT: usize = THREADS_AFTER_STATE - 1;
+/// The same between the number of threads and the time of making.
+const MADE_AFTER_THREADS: usize = 1;
 
 /// Which run of the kernel this is.
 pub fn boot_id() -> Option<[u8; 16]> {
@@ -59,7 +68,7 @@ fn relation(pid: i32, stat: &[u8]) -> Option<Relation> {
     let mut fields = after_name(stat)?;
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    Some(Relation { pid, parent, ended: has_ended(state) })
+    Some(Relation { pid, parent, ended: has_ended(state, fields.nth(THREADS_AFTER_PARENT)) })
 }
 
 /// The fields of /proc/PID/stat from the state on.
@@ -68,8 +77,9 @@ fn after_name(stat: &[u8]) -> Option<std::str::SplitAsciiWhitespace<'_>> {
     Some(std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace())
 }
 
-fn has_ended(state: &str) -> bool {
-    matches!(state, "Z" | "X")
+/// The state is that of the first thread: while there are others, the process lives on without it.
+fn has_ended(state: &str, threads: Option<&str>) -> bool {
+    matches!(state, "Z" | "X") && threads.is_none_or(|threads| matches!(threads, "0" | "1"))
 }
 
 #[cfg(test)]
@@ -82,6 +92,17 @@ mod tests {
         assert_eq!(read, Some(Relation { pid: 7, parent: 42, ended: false }));
         assert_eq!(relation(7, b"7 (a) Z 9 1").map(|it| it.ended), Some(true));
         assert_eq!(relation(7, b"garbage"), None);
+    }
+
+    #[test]
+    fn a_process_without_its_first_thread_has_not_ended() {
+        let stat = |threads| format!("7 (a) Z 1 7 7 0 -1 4227084 2946 0 0 0 4 1 0 0 20 0 {threads} 0 4294967296 0\n");
+        let tick = Duration::from_millis(10);
+        let ended = |threads| relation(7, stat(threads).as_bytes()).map(|it| it.ended);
+        assert_eq!((ended(2), ended(1)), (Some(false), Some(true)));
+        // After 497 days there are more ticks than 32 bits can count.
+        assert_eq!(made_in(stat(2).as_bytes(), tick), Some(Duration::from_millis(42_949_672_960)));
+        assert_eq!(made_in(stat(1).as_bytes(), tick), None);
     }
 
     #[test]

@@ -96,6 +96,36 @@ fn said_any(tree: &Tree) -> (String, i32) {
     (word.to_owned(), pid.parse().unwrap())
 }
 
+/// A process whose first thread ends before it says which it is.
+const THREADED: &str = r#"exec python3 -c '
+import ctypes, os, threading, time
+def rest():
+    me = os.getpid()
+    while ") Z " not in open(f"/proc/{me}/task/{me}/stat").read():
+        os.sched_yield()
+    with open(os.environ["EAR"], "w") as ear:
+        ear.write(f"run {me}\n")
+    time.sleep(1000)
+threading.Thread(target=rest, daemon=True).start()
+ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)
+'"#;
+
+#[test]
+fn a_service_goes_on_also_without_its_first_thread() {
+    if !has("python3") {
+        return;
+    }
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(THREADED).start();
+    let pid = said(&tree, "run");
+    foo.wait(is_running);
+    kill(foo, &[]);
+    let foo = successor(&tree);
+    assert_eq!(foo.wait(is_running).pid, pid);
+    assert_eq!(foo.exit().0.code(), Some(0));
+    assert_eq!(tree.heard_already(), None);
+}
+
 #[test]
 fn its_end_is_seen_at_once_and_answered_as_always() {
     let tree = Tree::new();
