@@ -7,9 +7,10 @@ mod watch;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -18,15 +19,17 @@ use clap::{Arg, ArgAction, Command};
 use nix::errno::Errno;
 
 use crate::cli::{self, Usage};
+use crate::model::control::Control;
 use crate::model::respawn::{self, Respawn};
 use crate::model::{lookup, seconds, settle};
 use crate::msg::{Failure, Speaker, Tried as _};
+use crate::supervise::Probe;
 use crate::sys::file::{self, Identity};
 use crate::sys::inotify::Watcher;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, Signal, Signals};
-use crate::sys::{clock, title as title_memory};
+use crate::sys::{clock, fd, title as title_memory};
 
 use stop::Stop;
 use title::TitleLog;
@@ -101,14 +104,17 @@ pub fn run(invocation: Invocation) -> ExitCode {
 const SIGNALS: usize = 0;
 const CHANGES: usize = 1;
 const TITLE: usize = 2;
+const FOUND: usize = 3;
 
 /// A service that was seen, and its runsv.
 struct Known {
     identity: Identity,
     /// A name it was last seen by: what its runsv is called with.
     name: OsString,
-    /// 0 for none.
+    /// The runsv that this process started; 0 for none.
     pid: i32,
+    /// The control FIFO of a runsv that was there already, as after a runsvdir that was killed. It tells of its end.
+    found: Option<File>,
     started: Instant,
     respawn: Respawn,
     not_before: Option<Instant>,
@@ -117,6 +123,13 @@ struct Known {
     /// It vanished; its runsv was told to exit.
     leaving: bool,
     seen: bool,
+}
+
+impl Known {
+    /// Whether a runsv is there.
+    fn is_supervised(&self) -> bool {
+        self.pid != 0 || self.found.is_some()
+    }
 }
 
 struct Tree {
@@ -235,6 +248,9 @@ impl Tree {
         if self.poller.ready().any(|key| key == CHANGES) {
             self.scan_is_due |= self.watches.has_changes();
         }
+        if self.poller.ready().any(|key| key == FOUND) {
+            self.lose_found();
+        }
     }
 
     /// What the signals ask for; an exit code when it is time to go.
@@ -256,7 +272,7 @@ impl Tree {
         let (running, others): (Vec<&Known>, Vec<&Known>) = self.services.iter().partition(|known| known.pid != 0);
         let Some(deadline) = self.stop_deadline else {
             if signal == Signal::SIGHUP {
-                running.iter().for_each(|known| drop(process::send(known.pid, Signal::SIGTERM)));
+                self.services.iter().for_each(|known| self.tell_to_exit(known));
             }
             return exit;
         };
@@ -265,6 +281,38 @@ impl Tree {
         let others = others.iter().map(|known| directory_of(known)).collect();
         let stop = Stop::new(runsvs, others, deadline, &self.speaker);
         if stop.carry_out(&mut self.poller, &self.signals) { exit } else { EXIT_HANGUP }
+    }
+
+    /// Tells a runsv to exit. One that was found is told only if no other runsvdir can be its own.
+    fn tell_to_exit(&self, known: &Known) {
+        if known.pid != 0 {
+            let _ = process::send(known.pid, Signal::SIGTERM);
+        } else if let Some(mut control) = known.found.as_ref().filter(|_| self.lock.is_some()) {
+            let _ = control.write(&[Control::Exit.byte()]); // its directory may have gone: no path leads there
+        }
+    }
+
+    /// The control FIFO of a runsv that somebody else started, if there is one: its end will be told.
+    ///
+    /// Differs: the original starts another one, which fails at the lock, and so on every second.
+    fn find(&self, known: &Known) -> Option<File> {
+        let control = Probe::new(self.directory.join(&known.name)).open_control().ok()?;
+        let is_fifo = control.metadata().is_ok_and(|found| found.file_type().is_fifo());
+        (is_fifo && self.poller.watch(&control, FOUND).is_ok()).then_some(control)
+    }
+
+    /// Takes note of the end of runsvs that were found.
+    fn lose_found(&mut self) {
+        // Those that were told to exit stay away for a moment, as any other does.
+        let not_before = clock::now().checked_add(respawn::PAUSE);
+        for known in &mut self.services {
+            if known.found.as_ref().is_some_and(|control| fd::is_broken(control.as_fd())) {
+                known.found = None;
+                known.not_before = not_before;
+                self.scan_is_due = true;
+            }
+        }
+        self.services.retain(|known| !known.leaving || known.is_supervised());
     }
 
     fn reap(&mut self) {
@@ -303,13 +351,10 @@ impl Tree {
             return;
         }
         self.scanned_once = true;
-        for known in self.services.iter_mut().filter(|known| !known.seen && !known.leaving) {
-            known.leaving = true;
-            if known.pid != 0 {
-                let _ = process::send(known.pid, Signal::SIGTERM);
-            }
-        }
-        self.services.retain(|known| !known.leaving || known.pid != 0);
+        let gone = |known: &Known| !known.seen && !known.leaving;
+        self.services.iter().filter(|known| gone(known)).for_each(|known| self.tell_to_exit(known));
+        self.services.iter_mut().filter(|known| gone(known)).for_each(|known| known.leaving = true);
+        self.services.retain(|known| !known.leaving || known.is_supervised());
     }
 
     /// Marks what is there as seen, and notes in `complaints` which entries could not be looked at.
@@ -387,6 +432,7 @@ impl Tree {
             identity,
             name,
             pid: 0,
+            found: None,
             started: now,
             respawn: Respawn::default(),
             not_before: None,
@@ -400,19 +446,23 @@ impl Tree {
     fn start_due(&mut self) -> Option<Instant> {
         let now = clock::now();
         let waits_for_its_name = |services: &[Known], name: &OsStr| {
-            services.iter().any(|other| other.leaving && other.pid != 0 && other.name == name)
+            services.iter().any(|other| other.leaving && other.is_supervised() && other.name == name)
         };
         let mut next: Option<Instant> = None;
         let mut opened = None;
         for at in 0..self.services.len() {
             let known = &self.services[at];
-            if known.pid != 0 || known.leaving || waits_for_its_name(&self.services, &known.name) {
+            if known.is_supervised() || known.leaving || waits_for_its_name(&self.services, &known.name) {
                 continue;
             }
             let not_before = known.not_before.filter(|not_before| *not_before > now);
             if let Some(not_before) = not_before.or_else(|| self.settles_at(known, now)) {
                 next = Some(next.map_or(not_before, |next| next.min(not_before)));
                 self.services[at].not_before = Some(not_before);
+                continue;
+            }
+            if let Some(found) = self.find(known) {
+                self.services[at].found = Some(found);
                 continue;
             }
             let directory = opened.get_or_insert_with(|| file::open_directory(&self.directory));

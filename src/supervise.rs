@@ -281,6 +281,8 @@ pub enum Unreachable {
     BadFormat,
 }
 
+const CONTROL: &str = "supervise/control";
+
 impl Probe {
     /// A probe of the service directory `directory`. Nothing is opened yet.
     pub fn new(directory: impl Into<PathBuf>) -> Probe {
@@ -323,11 +325,16 @@ impl Probe {
         Status::decode(&bytes[..length]).ok_or(Unreachable::BadFormat)
     }
 
+    /// Opens the control FIFO for writing, which succeeds as long as a runsv is alive. Once that has gone, the
+    /// descriptor is broken.
+    pub fn open_control(&self) -> Result<File, Unreachable> {
+        self.open_for_runsv(CONTROL)
+    }
+
     /// Writes control bytes, all at once.
     pub fn send(&self, bytes: &[u8]) -> Result<(), Unreachable> {
-        let name = "supervise/control";
-        let mut control = self.open_for_runsv(name)?;
-        match control.write(bytes) {
+        let name = CONTROL;
+        match self.open_control()?.write(bytes) {
             Ok(written) if written == bytes.len() => Ok(()),
             Ok(_) => Err(Unreachable::Failed(Failure::new("write to", name, Errno::EAGAIN))),
             Err(error) => Err(Unreachable::Failed(Failure::new("write to", name, error))),

@@ -94,14 +94,24 @@ pub fn has_room(fd: BorrowedFd<'_>) -> bool {
     is_ready(fd, libc::POLLOUT).unwrap_or(true)
 }
 
+/// Whether nobody reads any more what is written to the pipe or FIFO `fd`.
+pub fn is_broken(fd: BorrowedFd<'_>) -> bool {
+    poll(fd, 0).is_ok_and(|found| found & libc::POLLERR != 0)
+}
+
 fn is_ready(fd: BorrowedFd<'_>, event: libc::c_short) -> io::Result<bool> {
+    poll(fd, event).map(|found| found != 0)
+}
+
+/// What poll(2) finds of `event`, and of errors, without waiting.
+fn poll(fd: BorrowedFd<'_>, event: libc::c_short) -> io::Result<libc::c_short> {
     let mut wanted = libc::pollfd { fd: fd.as_raw_fd(), events: event, revents: 0 };
     loop {
         // SAFETY: poll reads and writes the one entry it is given.
         match unsafe { libc::poll(&raw mut wanted, 1, 0) } {
             -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
             -1 => return Err(io::Error::last_os_error()),
-            ready => return Ok(ready > 0),
+            _ => return Ok(wanted.revents),
         }
     }
 }

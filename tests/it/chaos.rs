@@ -102,8 +102,8 @@ fn whatever_is_killed_no_service_runs_twice_and_no_line_is_lost_or_doubled() {
     let mut chance = Chance(seed.max(1));
     let tree = Tree::new();
     let mut writers: Vec<Writer> = (0..SERVICES).map(|number| Writer::new(&tree, format!("service{number}"))).collect();
-    let mut runsvdir: Child =
-        tree.command("runsvdir").arg(tree.path("services")).stderr(Stdio::null()).spawn().unwrap();
+    let scanner = || tree.command("runsvdir").arg(tree.path("services")).stderr(Stdio::null()).spawn().unwrap();
+    let mut runsvdir: Child = scanner();
     let mut next = 0;
     for round in 0..rounds {
         for writer in &mut writers {
@@ -114,6 +114,11 @@ fn whatever_is_killed_no_service_runs_twice_and_no_line_is_lost_or_doubled() {
                 next += 1;
                 writer.numbers.write_all(format!("{next}\n").as_bytes()).unwrap();
             }
+        }
+        if chance.below(3) == 0 {
+            runsvdir.kill().unwrap();
+            wait_for_end(&mut runsvdir);
+            runsvdir = scanner();
         }
         // Together, so that one fault meets another.
         for _ in 0..VICTIMS_A_ROUND {

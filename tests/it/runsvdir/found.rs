@@ -1,0 +1,72 @@
+//! A runsvdir after one that was killed: it watches the supervisors that live, and starts those that are missing.
+
+use std::fs;
+
+use super::*;
+
+/// A runsvdir with two services, which was killed.
+fn left(tree: &Tree) -> [i32; 2] {
+    let mut keeper = keep(tree);
+    for name in ["bar", "foo"] {
+        symlink(elsewhere(tree, name), tree.path("services").join(name)).unwrap();
+    }
+    assert_eq!(heard_all(tree, 2), ["bar up", "foo up"]);
+    let pids = ["services/bar", "services/foo"].map(|service| pid_of(tree, service));
+    keeper.send(Signal::SIGKILL);
+    keeper.ended();
+    pids
+}
+
+#[test]
+fn it_leaves_what_runs_alone_and_starts_what_is_missing() {
+    let tree = Tree::new();
+    let [bar, foo] = left(&tree);
+    let runsvs = [bar, foo].map(parent);
+    send(runsvs[0], Signal::SIGKILL).unwrap();
+    wait_until_gone(runsvs[0]);
+    let mut keeper = keep(&tree);
+    // The killed one's service goes on with another runsv, the other one's with its own.
+    tree.wait_status(&tree.path("services/bar/supervise"), |status| status.pid == bar);
+    keeper.catches_up("marker");
+    assert_eq!((keeper.runsvs().len(), parent(foo)), (2, runsvs[1]), "one for the marker");
+    // It sees the end of the one that it did not start.
+    send(runsvs[1], Signal::SIGKILL).unwrap();
+    wait_until_gone(runsvs[1]);
+    tree.wait_status(&tree.path("services/foo/supervise"), |status| status.pid == foo);
+    assert_eq!(keeper.runsvs().len(), 3);
+    keeper.send(Signal::SIGHUP);
+    assert_eq!(keeper.ended().code(), Some(111));
+    assert_eq!(heard_all(&tree, 2), ["bar finish", "foo finish"], "no complaint, nothing started twice");
+    assert_eq!(tree.heard_already(), None);
+}
+
+#[test]
+fn what_vanishes_and_a_hangup_end_also_those_that_it_did_not_start() {
+    let tree = Tree::new();
+    let [bar, foo] = left(&tree);
+    let runsvs = [bar, foo].map(parent);
+    let mut keeper = keep(&tree);
+    keeper.catches_up("marker");
+    fs::remove_file(tree.path("services/foo")).unwrap();
+    assert_eq!(tree.heard(), "foo finish");
+    wait_until_gone(runsvs[1]);
+    // And it is started again when it comes back.
+    symlink(tree.path("elsewhere/foo"), tree.path("services/foo")).unwrap();
+    assert_eq!(tree.heard(), "foo up");
+    keeper.send(Signal::SIGHUP);
+    assert_eq!(keeper.ended().code(), Some(111));
+    assert_eq!(heard_all(&tree, 2), ["bar finish", "foo finish"]);
+    wait_until_gone(runsvs[0]);
+}
+
+#[test]
+fn one_that_was_told_to_exit_comes_back_as_any_other() {
+    let tree = Tree::new();
+    left(&tree);
+    let keeper = keep(&tree);
+    keeper.catches_up("marker");
+    let exit = tree.command("sv").args(["-w", "30", "exit", "./services/foo"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&exit.stdout), "ok: ./services/foo: runsv not running\n");
+    assert_eq!((tree.heard(), tree.heard()), ("foo finish".into(), "foo up".into()));
+    assert!(keeper.runsvs().contains(&parent(pid_of(&tree, "services/foo"))));
+}
