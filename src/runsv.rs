@@ -158,8 +158,7 @@ impl Supervisor {
         let notes = notes.inspect_err(|failure| speaker.warn_failure(failure)).ok();
         let left = |place, lock: &Locked, down| {
             let book = notes.as_ref().and_then(Notes::left)?;
-            let record = lock.last_record().unwrap_or_else(|| unrecorded(down));
-            Some(Found::of(book, place, &record, has_finish()))
+            Some(Found::of(book, place, lock.last_record(), unrecorded(down), has_finish()))
         };
         let main_left = left(Place::Main, &main_lock, "down");
         let log_left = log_lock.as_ref().and_then(|lock| left(Place::Log, lock, "log/down"));
@@ -181,21 +180,21 @@ impl Supervisor {
         let mut main = Side::new(main_lock.open_control()?, main_left)?;
         let poller = Poller::new(Source::ALL.len()).tried("create event queue", "")?;
         poller.watch(&signals, Source::Signals.key()).tried("watch signals", "")?;
-        main.announce(&pair, Who::Main, &poller, &speaker)?;
+        if let Some(notes) = &notes {
+            notes.begin().unwrap_or_else(|failure| speaker.warn_failure(&failure));
+        }
+        main.announce(&pair, Who::Main, notes.as_ref(), &poller, &speaker)?;
         let mut log = match log_lock {
             Some(lock) => Some(Side::new(lock.open_control()?, log_left)?),
             None => None,
         };
         if let Some(log) = &mut log {
-            log.announce(&pair, Who::Log, &poller, &speaker)?;
+            log.announce(&pair, Who::Log, notes.as_ref(), &poller, &speaker)?;
         }
         for side in [Some(&mut main), log.as_mut()].into_iter().flatten() {
             if let Some(oddity) = side.home.open_ok()? {
                 speaker.warn(oddity.text());
             }
-        }
-        if let Some(notes) = &notes {
-            notes.begin().unwrap_or_else(|failure| speaker.warn_failure(&failure));
         }
         let must_look = false;
         Ok(Supervisor { speaker, poller, signals, mask, pair, main, log, pipe, hook, notes, must_look })
@@ -422,9 +421,8 @@ impl Supervisor {
             (Who::Main, Some(_)) => ("./finish", "./finish", None),
             (Who::Log, _) => ("log/./run", "./log/run", Some(LOG)),
         };
-        let place = if who == Who::Main { Place::Main } else { Place::Log };
         let kind = if death.is_some() { Kind::Finish } else { Kind::Run };
-        let note = self.note(place, kind);
+        let note = self.note(place_of(who), kind);
         let spawn = Spawn {
             argv: finish.as_ref().unwrap_or(&side.run),
             directory: directory.map(Directory::Path),
@@ -514,7 +512,7 @@ impl Supervisor {
         move || {
             let Some(notes) = &self.notes else { return };
             let note = Note { kind, pid: process::id(), asked, noted: clock::since_boot() };
-            notes.write(place, &note).unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
+            notes.write(place, note).unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
         }
     }
 
@@ -549,7 +547,7 @@ impl Supervisor {
             return;
         }
         let status = service.record(side.since, side.process.as_ref().map_or(0, Process::pid));
-        side.publish(&status, &self.speaker);
+        side.publish(&status, who, self.notes.as_ref(), &self.speaker);
     }
 
     fn side(&mut self, who: Who) -> Option<&mut Side> {
@@ -577,19 +575,29 @@ impl Side {
     }
 
     /// Writes the first records and listens to commands.
-    fn announce(&mut self, pair: &Pair, who: Who, poller: &Poller, speaker: &Speaker) -> Result<(), Failure> {
+    fn announce(
+        &mut self,
+        pair: &Pair,
+        who: Who,
+        notes: Option<&Notes>,
+        poller: &Poller,
+        speaker: &Speaker,
+    ) -> Result<(), Failure> {
         if let Some(service) = pair.get(who) {
-            self.publish(&service.record(self.since, self.process.as_ref().map_or(0, Process::pid)), speaker);
+            let status = service.record(self.since, self.process.as_ref().map_or(0, Process::pid));
+            self.publish(&status, who, notes, speaker);
         }
         poller.watch(&self.home, Source::Control(who).key()).tried("watch", "supervise/control")
     }
 
-    fn publish(&mut self, status: &crate::model::status::Status, speaker: &Speaker) {
+    fn publish(&mut self, status: &Status, who: Who, notes: Option<&Notes>, speaker: &Speaker) {
+        // First: a newer record is another's.
+        let noted = notes.map_or(Ok(()), |notes| notes.record(place_of(who), status));
         // After a failure also what was published before is written again: part of it may be newer.
-        if self.retry.is_none() && self.home.has_published(status) {
+        if noted.is_ok() && self.retry.is_none() && self.home.has_published(status) {
             return;
         }
-        match (self.home.publish(status), self.retry) {
+        match (self.home.publish(status).and(noted), self.retry) {
             (Ok(()), _) => self.retry = None,
             (Err(failure), None) => {
                 speaker.warn_failure(&failure);
@@ -656,6 +664,13 @@ fn has_log_directory(speaker: &Speaker) -> bool {
 /// Whether `run` is followed by `finish`: as in the original, if it can be read.
 fn has_finish() -> bool {
     file::open_read("finish").is_ok()
+}
+
+fn place_of(who: Who) -> Place {
+    match who {
+        Who::Main => Place::Main,
+        Who::Log => Place::Log,
+    }
 }
 
 /// The record that a supervisor would have begun with.

@@ -1,5 +1,6 @@
 //! The `supervise/` directory from both ends: [`Home`] is runsv's, [`Probe`] is sv's and runsvdir's.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::model::note::{BOOK_BYTES, Book, Note, Place, World};
-use crate::model::status::{STATUS_BYTES, Status, Want};
+use crate::model::status::{STATUS_BYTES, Status};
 use crate::msg::{Failure, Tried as _};
 use crate::sys::{fd, file};
 
@@ -62,11 +63,11 @@ impl Locked {
         Ok(Locked { directory, lock })
     }
 
-    /// What the last supervisor recorded, of whom `stat` tells exit from down.
+    /// What the last supervisor recorded.
     pub fn last_record(&self) -> Option<Status> {
-        let status = Status::decode(&fs::read(self.directory.join("status")).ok()?)?;
-        let exits = fs::read(self.directory.join("stat")).is_ok_and(|stat| stat.ends_with(b", want exit\n"));
-        Some(Status { want: if exits { Want::Exit } else { status.want }, ..status })
+        let mut bytes = [0; STATUS_BYTES];
+        file::open_read(self.directory.join("status")).ok()?.read_exact(&mut bytes).ok()?;
+        Status::decode(&bytes)
     }
 
     /// The pipe to the log service. Nothing is made yet.
@@ -81,7 +82,8 @@ impl Locked {
         let mut bytes = [0; BOOK_BYTES + 1];
         let length = file.read_at(&mut bytes, 0).tried("read", &path)?;
         let left = Book::decode(&bytes[..length]).filter(|book| book.was_left_in(world));
-        Ok(Notes { path, file, world, left })
+        let book = Cell::new(left.unwrap_or(Book::new(world)));
+        Ok(Notes { path, file, left, book, is_saved: Cell::new(false) })
     }
 
     /// Makes and opens the control FIFO. No record is written yet, and `ok` says nothing.
@@ -128,8 +130,11 @@ impl Pipe {
 pub struct Notes {
     path: PathBuf,
     file: File,
-    world: World,
     left: Option<Book>,
+    /// What is noted now.
+    book: Cell<Book>,
+    /// Whether the file says so.
+    is_saved: Cell<bool>,
 }
 
 impl Notes {
@@ -140,18 +145,34 @@ impl Notes {
 
     /// From now on what is noted counts.
     pub fn begin(&self) -> Result<(), Failure> {
-        let book = self.left.unwrap_or(Book::new(self.world));
-        self.file.write_all_at(&book.encode(), 0).tried("write", &self.path)
+        self.save(self.book.get())
     }
 
     /// Notes a process.
-    pub fn write(&self, place: Place, note: &Note) -> Result<(), Failure> {
-        self.file.write_all_at(&note.encode(), place.offset()).tried("write", &self.path)
+    pub fn write(&self, place: Place, note: Note) -> Result<(), Failure> {
+        self.save(self.book.get().with_note(place, note))
+    }
+
+    /// Notes what is about to be recorded, and whatever could not be noted before.
+    pub fn record(&self, place: Place, status: &Status) -> Result<(), Failure> {
+        let book = self.book.get().with_record(place, *status);
+        if self.is_saved.get() && book == self.book.get() {
+            return Ok(());
+        }
+        self.save(book)
     }
 
     /// Nothing that was noted counts any more: the supervisor ends in order.
     pub fn close(&self) -> Result<(), Failure> {
-        self.file.write_all_at(&Book::new(self.world).closed().encode(), 0).tried("write", &self.path)
+        self.save(self.book.get().closed())
+    }
+
+    fn save(&self, book: Book) -> Result<(), Failure> {
+        self.book.set(book);
+        self.is_saved.set(false);
+        self.file.write_all_at(&book.encode(), 0).tried("write", &self.path)?;
+        self.is_saved.set(true);
+        Ok(())
     }
 }
 

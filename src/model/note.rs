@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::status::{STATUS_BYTES, Status, Want};
+
 /// What a process is to its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -66,26 +68,28 @@ pub struct World {
 /// | 24..32  | pids    | u64, little-endian: the inode of the pid namespace             |
 /// | 32..40  | serving | u64, little-endian: 1, or 0 once the supervisor ended in order |
 /// | 40..112 | notes   | three [`Note`]s: the service, its log service, the hook        |
+/// | 112..160 | records | two: the service, its log service                             |
+///
+/// A record is what was last to be written to `status`, with its 20 bytes, and then a u32, little-endian: 0 no record,
+/// 1 a record, 2 one that wants exit, which those bytes cannot tell from down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Book {
     world: World,
     serving: bool,
     notes: [Option<Note>; 3],
+    records: [Option<Status>; 2],
 }
 
 /// The size of a [`Book`].
-pub const BOOK_BYTES: usize = HEAD_BYTES + 3 * NOTE_BYTES;
+pub const BOOK_BYTES: usize = RECORDS_AT + 2 * RECORD_BYTES;
 /// The size of a [`Note`].
 pub const NOTE_BYTES: usize = 24;
 const HEAD_BYTES: usize = 40;
+const RECORDS_AT: usize = HEAD_BYTES + 3 * NOTE_BYTES;
+const RECORD_BYTES: usize = STATUS_BYTES + 4;
 const FORM: &[u8; 8] = b"homerun1";
 
 impl Place {
-    /// Where its note begins in the book.
-    pub fn offset(self) -> u64 {
-        (HEAD_BYTES + NOTE_BYTES * self.index()) as u64
-    }
-
     fn index(self) -> usize {
         match self {
             Place::Main => 0,
@@ -136,7 +140,7 @@ impl Note {
 impl Book {
     /// A book without notes, of a supervisor that serves.
     pub fn new(world: World) -> Book {
-        Book { world, serving: true, notes: [None; 3] }
+        Book { world, serving: true, notes: [None; 3], records: [None; 2] }
     }
 
     /// The book as written.
@@ -146,8 +150,11 @@ impl Book {
         bytes[8..24].copy_from_slice(&self.world.boot);
         bytes[24..32].copy_from_slice(&self.world.pid_namespace.to_le_bytes());
         bytes[32..40].copy_from_slice(&u64::from(self.serving).to_le_bytes());
-        for (place, note) in bytes[HEAD_BYTES..].chunks_exact_mut(NOTE_BYTES).zip(self.notes) {
+        for (place, note) in bytes[HEAD_BYTES..RECORDS_AT].chunks_exact_mut(NOTE_BYTES).zip(self.notes) {
             place.copy_from_slice(&note.map_or([0; NOTE_BYTES], |note| note.encode()));
+        }
+        for (place, record) in bytes[RECORDS_AT..].chunks_exact_mut(RECORD_BYTES).zip(self.records) {
+            place.copy_from_slice(&record.map_or([0; RECORD_BYTES], encode_record));
         }
         bytes
     }
@@ -157,11 +164,15 @@ impl Book {
         let bytes: &[u8; BOOK_BYTES] = bytes.try_into().ok()?;
         let boot = bytes[8..24].try_into().ok()?;
         let mut notes = [None; 3];
-        for (note, place) in notes.iter_mut().zip(bytes[HEAD_BYTES..].chunks_exact(NOTE_BYTES)) {
+        for (note, place) in notes.iter_mut().zip(bytes[HEAD_BYTES..RECORDS_AT].chunks_exact(NOTE_BYTES)) {
             *note = Note::decode(place);
         }
+        let mut records = [None; 2];
+        for (record, place) in records.iter_mut().zip(bytes[RECORDS_AT..].chunks_exact(RECORD_BYTES)) {
+            *record = decode_record(place);
+        }
         let world = World { boot, pid_namespace: number(&bytes[24..32]) };
-        (bytes.starts_with(FORM)).then_some(Book { world, serving: number(&bytes[32..40]) == 1, notes })
+        (bytes.starts_with(FORM)).then_some(Book { world, serving: number(&bytes[32..40]) == 1, notes, records })
     }
 
     /// Whether its supervisor was killed in this world: what it noted may still run.
@@ -174,15 +185,45 @@ impl Book {
         self.notes[place.index()]
     }
 
-    /// The same book after its supervisor ended in order.
-    pub fn closed(self) -> Book {
-        Book { serving: false, notes: [None; 3], ..self }
+    /// The same with a process of one of them.
+    pub fn with_note(mut self, place: Place, note: Note) -> Book {
+        self.notes[place.index()] = Some(note);
+        self
     }
 
-    /// The same without the note of one of them.
-    pub fn without(mut self, place: Place) -> Book {
-        self.notes[place.index()] = None;
+    /// What was last to be recorded of one of them. Of a hook there is no record.
+    pub fn record(&self, place: Place) -> Option<Status> {
+        self.records.get(place.index()).copied().flatten()
+    }
+
+    /// The same with what is recorded of one of them.
+    pub fn with_record(mut self, place: Place, status: Status) -> Book {
+        if let Some(record) = self.records.get_mut(place.index()) {
+            *record = Some(status);
+        }
         self
+    }
+
+    /// The same book after its supervisor ended in order.
+    pub fn closed(self) -> Book {
+        Book { serving: false, ..Book::new(self.world) }
+    }
+}
+
+fn encode_record(status: Status) -> [u8; RECORD_BYTES] {
+    let mut bytes = [0; RECORD_BYTES];
+    bytes[..STATUS_BYTES].copy_from_slice(&status.encode());
+    bytes[STATUS_BYTES] = if status.want == Want::Exit { 2 } else { 1 };
+    bytes
+}
+
+fn decode_record(bytes: &[u8]) -> Option<Status> {
+    let (status, kind) = bytes.split_at_checked(STATUS_BYTES)?;
+    let status = Status::decode(status)?;
+    match number(kind) {
+        1 => Some(status),
+        2 => Some(Status { want: Want::Exit, ..status }),
+        _ => None,
     }
 }
 
@@ -198,6 +239,8 @@ fn number(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::status::State;
+    use crate::model::tai::Label;
 
     const WORLD: World = World { boot: *b"0123456789abcdef", pid_namespace: 0xf000_0001 };
     const TICK: Duration = Duration::from_millis(10);
@@ -214,18 +257,21 @@ mod tests {
     }
 
     #[test]
-    fn a_book_is_its_head_and_three_notes() {
-        let mut book = Book::new(WORLD);
-        book.notes[Place::Log.index()] = Some(note());
+    fn a_book_is_its_head_three_notes_and_two_records() {
+        let since = Label::decode(*b"abcdefghijkl");
+        let (paused, want, got_term, state) = (false, Want::Exit, true, State::Run);
+        let status = Status { since, pid: 258, paused, want, got_term, state };
+        let book = Book::new(WORLD).with_note(Place::Log, note()).with_record(Place::Log, status);
         let mut wanted = b"homerun10123456789abcdef\x01\0\0\xf0\0\0\0\0\x01\0\0\0\0\0\0\0".to_vec();
         wanted.extend([0; 24]);
         wanted.extend(note().encode());
         wanted.extend([0; 24]);
+        wanted.extend([0; 24]);
+        wanted.extend(b"abcdefghijkl\x02\x01\0\0\0d\x01\x01\x02\0\0\0");
         assert_eq!(book.encode(), *wanted);
-        assert_eq!(Place::Log.offset(), 64);
         assert_eq!(Book::decode(&wanted), Some(book));
         assert_eq!((book.note(Place::Main), book.note(Place::Log)), (None, Some(note())));
-        assert_eq!(book.without(Place::Log), Book::new(WORLD));
+        assert_eq!((book.record(Place::Main), book.record(Place::Log)), (None, Some(status)));
     }
 
     #[test]

@@ -86,14 +86,21 @@ pub struct Found {
 }
 
 impl Found {
-    /// What `book` and the last `record` tell of one of the two. `has_finish` for a service that has one.
-    pub fn of(book: &Book, place: Place, record: &Status, has_finish: bool) -> Found {
+    /// What `book` and the last record tell of one of the two. `new` is how one begins of which nothing is known;
+    /// `has_finish` for a service that has one.
+    ///
+    /// A record that is newer than the one in the book is of another supervisor that came between and knows no book.
+    /// It ended in order: what it was told ended with it.
+    pub fn of(book: &Book, place: Place, last: Option<Status>, new: Status, has_finish: bool) -> Found {
         let now = clock::now();
+        let noted = book.record(place);
+        let is_last = noted.is_some_and(|noted| last.is_none_or(|last| last.since <= noted.since));
+        let record = noted.filter(|_| is_last).unwrap_or(new);
         let note = book.note(place);
         let process = note.as_ref().and_then(find);
         let remains = match (note.map(|note| (note.kind, began(&note, now))), &process) {
             (Some((Kind::Run, since)), Some(_)) => Remains::Run { since },
-            (Some((Kind::Run, since)), None) => Remains::EndedRun { since, has_finish },
+            (Some((Kind::Run, since)), None) if is_last => Remains::EndedRun { since, has_finish },
             (Some((Kind::Finish, since)), Some(_)) => Remains::Finish { since },
             _ => Remains::Nothing,
         };

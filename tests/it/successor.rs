@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
 use std::time::Duration;
 
-use homerun::model::note::{BOOK_BYTES, Book, Note, Place, World};
+use homerun::model::note::{Book, Note, Place, World};
 use homerun::model::status::{State, Status, Want};
 use homerun::sys::process;
 use homerun::sys::signal::Signal;
@@ -320,6 +321,71 @@ fn what_was_wanted_is_wanted_still() {
     foo.exit();
 }
 
+/// Says which process it is, and ends when it is told to.
+const SLEEP: &str = "say run $$; exec sleep 1000";
+
+#[test]
+fn what_another_supervisor_between_the_two_was_told_ended_with_it() {
+    let Some(runit) = runit() else { return };
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(SLEEP).finish("say finish $1 $2").log("say log; exec cat >/dev/null").start();
+    let (main, log) = (foo.wait(is_running).pid, foo.wait_log(is_running).pid);
+    kill(foo, &[main, log]);
+    let mut between = tree.command(runit.join("runsv"));
+    between.stderr(Stdio::piped());
+    let foo = tree.service("foo").start_by(between);
+    foo.wait(|status| is_running(status) && status.pid != main);
+    foo.wait_log(|status| is_running(status) && status.pid != log);
+    foo.control_log(b"d");
+    foo.wait_log(is_down);
+    assert_eq!(foo.exit().0.code(), Some(0));
+    while tree.heard_already().is_some() {}
+    let foo = successor(&tree);
+    foo.wait(is_running);
+    foo.wait_log(is_running);
+    let mut heard = [tree.heard(), tree.heard()];
+    heard.sort();
+    assert!(heard[0] == "log" && heard[1].starts_with("run "), "{heard:?}");
+    foo.exit();
+}
+
+#[test]
+fn an_exit_that_waits_for_the_log_service_is_carried_out_by_the_successor() {
+    let tree = Tree::new();
+    // At first it does not read.
+    let log = "[ -e again ] && exec cat >/dev/null; : >again; exec sleep 1000";
+    let foo = tree.service("foo").run(SLEEP).log(log).start();
+    said(&tree, "run");
+    foo.wait(is_running);
+    let log = foo.wait_log(is_running).pid;
+    foo.control(b"x");
+    foo.wait_log(|status| status.want == Want::Down); // as exit is written: its input has ended
+    kill(foo, &[]);
+    let foo = successor(&tree);
+    foo.wait_log(|status| status.pid == log && status.want == Want::Down);
+    process::send(log, Signal::SIGKILL).unwrap();
+    assert_eq!(foo.ended().0.code(), Some(0));
+    assert_eq!(tree.heard_already(), None, "the service is not started again");
+}
+
+#[test]
+fn what_could_not_be_noted_is_noted_once_it_can() {
+    let tree = Tree::new();
+    let mut command = tree.command("sh");
+    // What a full disk is like: no file may have any length.
+    command.args(["-c", "trap '' XFSZ; ulimit -S -f 0; exec runsv \"$1\"", "sh"]).stderr(Stdio::null());
+    let foo = tree.service("foo").run(SLEEP).start_by(command);
+    let pid = said(&tree, "run");
+    let runsv = foo.child.id().to_string();
+    assert_eq!(tree.run("prlimit", &["--fsize=unlimited", "--pid", &runsv]).code, Some(0));
+    foo.wait(|status| status.pid == pid);
+    kill(foo, &[]);
+    let foo = successor(&tree);
+    foo.wait(|status| status.pid == pid);
+    assert_eq!(foo.exit().0.code(), Some(0));
+    assert_eq!(tree.heard_already(), None, "nothing was started beside it");
+}
+
 #[test]
 fn an_exit_is_carried_out_by_the_successor() {
     let tree = Tree::new();
@@ -345,11 +411,7 @@ fn with_note(tree: &Tree, change: Change) {
     let mut world = World { boot: bytes[8..24].try_into().unwrap(), pid_namespace: 0 };
     world.pid_namespace = u64::from_le_bytes(bytes[24..32].try_into().unwrap());
     let (world, note) = change(world, book.note(Place::Main).unwrap());
-    let mut changed = Book::new(world).encode().to_vec();
-    let at = usize::try_from(Place::Main.offset()).unwrap();
-    changed[at..at + note.encode().len()].copy_from_slice(&note.encode());
-    assert_eq!(changed.len(), BOOK_BYTES);
-    fs::write(path, changed).unwrap();
+    fs::write(path, Book::new(world).with_note(Place::Main, note).encode()).unwrap();
 }
 
 #[test]
