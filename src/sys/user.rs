@@ -103,11 +103,6 @@ pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
-/// The effective group id of this process.
-pub fn effective_gid() -> u32 {
-    nix::unistd::getegid().as_raw()
-}
-
 /// Whether this process can become root, or get root's group, although it gave both up. It tries.
 pub fn can_regain_root() -> bool {
     let root = Uid::from_raw(0);
