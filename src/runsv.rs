@@ -511,7 +511,8 @@ impl Supervisor {
         let asked = clock::since_boot();
         move || {
             let Some(notes) = &self.notes else { return };
-            let note = Note { kind, pid: process::id(), asked, noted: clock::since_boot() };
+            let (pid, serial) = (process::id(), process::own_serial());
+            let note = Note { kind, pid, asked, noted: clock::since_boot(), serial };
             notes.write(place, note).unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
         }
     }

@@ -30,12 +30,13 @@ pub enum Place {
 /// A process that was started. It writes this itself, before it becomes the program: there is no moment in which it
 /// runs and nobody has noted it.
 ///
-/// | bytes  | field | form                                                                    |
-/// |--------|-------|-------------------------------------------------------------------------|
-/// | 0..4   | kind  | u32: 0 no note, 1 run, 2 finish, 3 hook                                 |
-/// | 4..8   | pid   | i32                                                                     |
-/// | 8..16  | asked | u64: nanoseconds since the kernel started, before the process was made  |
-/// | 16..24 | noted | u64: the same when it wrote this                                        |
+/// | bytes  | field  | form                                                                                   |
+/// |--------|--------|----------------------------------------------------------------------------------------|
+/// | 0..4   | kind   | u32: 0 no note, 1 run, 2 finish, 3 hook                                                |
+/// | 4..8   | pid    | i32                                                                                    |
+/// | 8..16  | asked  | u64: nanoseconds since the kernel started, before the process was made                 |
+/// | 16..24 | noted  | u64: the same when it wrote this                                                       |
+/// | 24..32 | serial | u64: its number among all processes that the kernel ever made; 0 where it is not known |
 ///
 /// All little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct Note {
     pub asked: Duration,
     /// Time since the kernel started when it had been made.
     pub noted: Duration,
+    /// Its number among all processes, if there are such numbers.
+    pub serial: Option<u64>,
 }
 
 /// Where pids and times mean something: one run of the kernel, one pid namespace.
@@ -61,14 +64,14 @@ pub struct World {
 
 /// Everything that a supervisor noted, a file of [`BOOK_BYTES`] bytes.
 ///
-/// | bytes   | field   | form                                                           |
-/// |---------|---------|----------------------------------------------------------------|
-/// | 0..8    | form    | `homerun1`                                                     |
-/// | 8..24   | boot    | the kernel's boot id                                           |
-/// | 24..32  | pids    | u64, little-endian: the inode of the pid namespace             |
-/// | 32..40  | serving | u64, little-endian: 1, or 0 once the supervisor ended in order |
-/// | 40..112 | notes   | three [`Note`]s: the service, its log service, the hook        |
-/// | 112..160 | records | two: the service, its log service                             |
+/// | bytes    | field   | form                                                           |
+/// |----------|---------|----------------------------------------------------------------|
+/// | 0..8     | form    | `homerun1`                                                     |
+/// | 8..24    | boot    | the kernel's boot id                                           |
+/// | 24..32   | pids    | u64, little-endian: the inode of the pid namespace             |
+/// | 32..40   | serving | u64, little-endian: 1, or 0 once the supervisor ended in order |
+/// | 40..136  | notes   | three [`Note`]s: the service, its log service, the hook        |
+/// | 136..184 | records | two: the service, its log service                              |
 ///
 /// A record is what was last to be written to `status`, with its 20 bytes, and then a u32, little-endian: 0 no record,
 /// 1 a record, 2 one that wants exit, which those bytes cannot tell from down.
@@ -83,7 +86,7 @@ pub struct Book {
 /// The size of a [`Book`].
 pub const BOOK_BYTES: usize = RECORDS_AT + 2 * RECORD_BYTES;
 /// The size of a [`Note`].
-pub const NOTE_BYTES: usize = 24;
+pub const NOTE_BYTES: usize = 32;
 const HEAD_BYTES: usize = 40;
 const RECORDS_AT: usize = HEAD_BYTES + 3 * NOTE_BYTES;
 const RECORD_BYTES: usize = STATUS_BYTES + 4;
@@ -111,7 +114,8 @@ impl Note {
         bytes[..4].copy_from_slice(&kind.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.pid.to_le_bytes());
         bytes[8..16].copy_from_slice(&nanoseconds(self.asked).to_le_bytes());
-        bytes[16..].copy_from_slice(&nanoseconds(self.noted).to_le_bytes());
+        bytes[16..24].copy_from_slice(&nanoseconds(self.noted).to_le_bytes());
+        bytes[24..].copy_from_slice(&self.serial.unwrap_or(0).to_le_bytes());
         bytes
     }
 
@@ -124,8 +128,9 @@ impl Note {
             _ => return None,
         };
         let pid = i32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
-        let time = |at: usize| bytes.get(at..at + 8).map(|it| Duration::from_nanos(number(it)));
-        let note = Note { kind, pid, asked: time(8)?, noted: time(16)? };
+        let field = |at: usize| bytes.get(at..at + 8).map(number);
+        let time = |at: usize| field(at).map(Duration::from_nanos);
+        let note = Note { kind, pid, asked: time(8)?, noted: time(16)?, serial: field(24).filter(|it| *it != 0) };
         (pid > 0 && note.asked <= note.noted).then_some(note)
     }
 
@@ -246,14 +251,17 @@ mod tests {
     const TICK: Duration = Duration::from_millis(10);
 
     fn note() -> Note {
-        Note { kind: Kind::Run, pid: 258, asked: Duration::from_nanos(1), noted: Duration::from_nanos(0x1_0000_0002) }
+        let (asked, noted) = (Duration::from_nanos(1), Duration::from_nanos(0x1_0000_0002));
+        Note { kind: Kind::Run, pid: 258, asked, noted, serial: Some(259) }
     }
 
     #[test]
-    fn a_note_is_24_bytes() {
-        let bytes = b"\x01\0\0\0\x02\x01\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x01\0\0\0";
+    fn a_note_is_32_bytes() {
+        let bytes = b"\x01\0\0\0\x02\x01\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x01\0\0\0\x03\x01\0\0\0\0\0\0";
         assert_eq!(note().encode(), *bytes);
         assert_eq!(Note::decode(bytes), Some(note()));
+        let unnumbered = Note { serial: None, ..note() };
+        assert_eq!(Note::decode(&unnumbered.encode()), Some(unnumbered));
     }
 
     #[test]
@@ -263,9 +271,9 @@ mod tests {
         let status = Status { since, pid: 258, paused, want, got_term, state };
         let book = Book::new(WORLD).with_note(Place::Log, note()).with_record(Place::Log, status);
         let mut wanted = b"homerun10123456789abcdef\x01\0\0\xf0\0\0\0\0\x01\0\0\0\0\0\0\0".to_vec();
-        wanted.extend([0; 24]);
+        wanted.extend([0; 32]);
         wanted.extend(note().encode());
-        wanted.extend([0; 24]);
+        wanted.extend([0; 32]);
         wanted.extend([0; 24]);
         wanted.extend(b"abcdefghijkl\x02\x01\0\0\0d\x01\x01\x02\0\0\0");
         assert_eq!(book.encode(), *wanted);

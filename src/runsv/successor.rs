@@ -116,9 +116,14 @@ impl Found {
 }
 
 /// The process that a note is of, if it still runs.
+///
+/// Where the kernel numbers processes that decides: /proc may be hidden, and more so of a process with secrets.
 pub fn find(note: &Note) -> Option<Process> {
     let tick = clock::tick();
-    let is_it = || proc::made(note.pid, tick).is_some_and(|made| note.is_of_one_made(made, tick));
+    let is_it = |found: &Orphan| match (note.serial, found.serial()) {
+        (Some(noted), Some(serial)) => noted == serial,
+        _ => proc::made(note.pid, tick).is_some_and(|made| note.is_of_one_made(made, tick)),
+    };
     Orphan::find(note.pid, is_it).map(Process::Found)
 }
 

@@ -314,9 +314,14 @@ pub struct Orphan {
 
 impl Orphan {
     /// The process that has id `pid` now, if `is_it` says so while it is held: another one cannot get its id unseen.
-    pub fn find(pid: i32, is_it: impl FnOnce() -> bool) -> Option<Orphan> {
-        let pidfd = watch(pid).ok()?;
-        is_it().then_some(Orphan { pid, pidfd })
+    pub fn find(pid: i32, is_it: impl FnOnce(&Orphan) -> bool) -> Option<Orphan> {
+        let orphan = Orphan { pid, pidfd: watch(pid).ok()? };
+        (is_it(&orphan) && !orphan.has_ended()).then_some(orphan)
+    }
+
+    /// Its number, as of [`own_serial`].
+    pub fn serial(&self) -> Option<u64> {
+        serial(self.pidfd.as_fd())
     }
 
     /// Its process id. Once it has ended, that may become another's.
@@ -379,6 +384,23 @@ pub fn watch(pid: i32) -> io::Result<OwnedFd> {
             Ok(unsafe { OwnedFd::from_raw_fd(fd) })
         }
     }
+}
+
+/// The number of this process among all that the kernel ever made. None before Linux 6.9.
+pub fn own_serial() -> Option<u64> {
+    serial(watch(id()).ok()?.as_fd())
+}
+
+fn serial(pidfd: BorrowedFd<'_>) -> Option<u64> {
+    /// The file system of pidfds that have inodes of their own. Source: linux/magic.h.
+    const PID_FS_MAGIC: i64 = 0x5049_4446;
+    #[allow(clippy::unnecessary_cast)] // the types differ between C libraries
+    let kind = nix::sys::statfs::fstatfs(pidfd).ok()?.filesystem_type().0 as i64;
+    if kind != PID_FS_MAGIC {
+        return None;
+    }
+    #[allow(clippy::unnecessary_cast)]
+    nix::sys::stat::fstat(pidfd).ok().map(|found| found.st_ino as u64)
 }
 
 /// Sends `signal` to process `pid`, which must be a positive number.

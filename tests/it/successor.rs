@@ -418,11 +418,15 @@ fn with_note(tree: &Tree, change: Change) {
 fn a_process_that_only_has_the_pid_is_told_apart_and_left_alone() {
     let tree = Tree::new();
     // Another boot, another container, and a process that was made before or after the one that is noted.
-    let changes: [Change; 4] = [
+    let changes: [Change; 5] = [
         |world, note| (World { boot: [7; 16], ..world }, note),
         |world, note| (World { pid_namespace: world.pid_namespace + 1, ..world }, note),
         |world, note| (world, later(note)),
-        |world, note| (world, Note { asked: Duration::ZERO, noted: note.asked - Duration::from_millis(20), ..note }),
+        |world, note| {
+            let noted = note.asked - Duration::from_millis(20);
+            (world, Note { asked: Duration::ZERO, noted, serial: None, ..note })
+        },
+        |world, note| (world, Note { serial: note.serial.map(|it| it + 1), ..later(note) }),
     ];
     for change in changes {
         let foo = tree.service("foo").run(RUN).start();
@@ -444,7 +448,25 @@ fn a_process_that_only_has_the_pid_is_told_apart_and_left_alone() {
 
 fn later(note: Note) -> Note {
     let later = Duration::from_secs(3600);
-    Note { asked: note.asked + later, noted: note.noted + later, ..note }
+    Note { asked: note.asked + later, noted: note.noted + later, serial: None, ..note }
+}
+
+#[test]
+fn a_process_is_known_by_its_number_whatever_proc_tells() {
+    if process::own_serial().is_none() {
+        return skip("needs Linux 6.9");
+    }
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(RUN).start();
+    let pid = said(&tree, "run");
+    foo.wait(is_running);
+    kill(foo, &[]);
+    // As where /proc hides it: nothing that it could tell fits.
+    with_note(&tree, |world, note| (world, Note { serial: note.serial, ..later(note) }));
+    let foo = successor(&tree);
+    assert_eq!(foo.wait(is_running).pid, pid);
+    assert_eq!(foo.exit().0.code(), Some(0));
+    assert_eq!((tree.heard(), tree.heard_already()), ("got term".into(), None));
 }
 
 #[test]
