@@ -37,7 +37,12 @@ impl Recipe {
     }
 
     fn start_in(land: Land, name: &'static str) -> Recipe {
-        let mut command = as_user(&land, "runsvdir");
+        let command = as_user(&land, "runsvdir");
+        Recipe::start_by(command, land, name)
+    }
+
+    /// `command` runs runsvdir.
+    fn start_by(mut command: Command, land: Land, name: &'static str) -> Recipe {
         command.arg("-P").arg(land.user.home.join("service")).env("RUNSVDIR_STOP_DEADLINE", "30s");
         let runsvdir = command.stderr(Stdio::piped()).spawn().unwrap();
         Recipe { name, runsvdir, land }
@@ -344,4 +349,25 @@ fn dbus_leaves_another_bus_alone() {
     let wanted =
         format!("dbus: fatal: unable to use {}: another bus answers there; end it, then: sv up dbus", socket.display());
     assert_eq!(bus.log(), [wanted]);
+}
+
+#[test]
+fn what_has_no_home_to_publish_in_says_so_once() {
+    for (name, programs) in [("ssh-agent", ["ssh-agent", "ssh-add"]), ("dbus", ["dbus-daemon", "dbus-send"])] {
+        if !programs.iter().all(|program| has(program)) {
+            return;
+        }
+        let land = Recipe::copy(name);
+        let mut command = as_user(&land, "runsvdir");
+        command.env_remove("HOME");
+        let recipe = Recipe::start_by(command, land, name);
+        recipe.is_given_up();
+        let healed = format!("echo 'ENV_FILE=$PWD/env' >\"$SVDIR/{name}/conf\"");
+        assert_eq!(recipe.shell(&healed).code, Some(0));
+        recipe.up();
+        recipe.down();
+        let wanted = format!("{name}: fatal: unable to publish without HOME: set ENV_FILE in conf, then: sv up {name}");
+        let log = recipe.log();
+        assert_eq!(log.iter().filter(|line| line.contains(": fatal: ")).collect::<Vec<_>>(), [&wanted], "{log:?}");
+    }
 }
