@@ -1,7 +1,7 @@
 //! `etc/quickstart`: a tree to try, which leaves nothing behind.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -100,9 +100,22 @@ fn assert_all_run(lines: &[&str]) {
     }
 }
 
+/// The `/run/user/UID` of a made user, made as at a login.
+fn runtime_directory(visitor: &Visitor) -> Option<PathBuf> {
+    if visitor.is_root || !is_root() {
+        return None;
+    }
+    let path = Path::new("/run/user").join(visitor.land.user.uid.to_string());
+    fs::create_dir_all(&path).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+    visitor.land.user.give(&path);
+    Some(path)
+}
+
 fn starts_and_stops(visitor: &Visitor) {
     let home = &visitor.land.user.home;
     let (before, dir) = (snapshot(home), visitor.dir.display());
+    let runtime = runtime_directory(visitor);
     let said = visitor.quickstart(&[]);
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{}", said.stdout);
     let (status, explained) = said.stdout.split_once("\n\n").unwrap();
@@ -131,6 +144,8 @@ fn starts_and_stops(visitor: &Visitor) {
     assert!(!visitor.dir.exists());
     assert_eq!(visitor.land.tree.processes(), [0; 0]);
     assert_eq!(snapshot(home), before);
+    let left = runtime.iter().flat_map(|path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+    assert_eq!(left.collect::<Vec<_>>(), [""; 0].map(PathBuf::from));
     assert_eq!(visitor.quickstart(&["stop"]), says(&format!("quickstart: nothing runs in {dir}\n")));
 }
 
