@@ -470,6 +470,23 @@ fn a_process_is_known_by_its_number_whatever_proc_tells() {
 }
 
 #[test]
+fn a_record_that_is_no_file_holds_up_no_successor() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(RUN).start();
+    let pid = said(&tree, "run");
+    foo.wait(is_running);
+    kill(foo, &[]);
+    for name in ["status", "stat"] {
+        fs::remove_file(tree.path("foo/supervise").join(name)).unwrap();
+        homerun::sys::file::make_fifo(&tree.path("foo/supervise").join(name), 0o600).unwrap();
+    }
+    let foo = successor(&tree);
+    assert_eq!(foo.wait(is_running).pid, pid);
+    assert_eq!(foo.exit().0.code(), Some(0));
+    assert_eq!(tree.heard(), "got term");
+}
+
+#[test]
 fn notes_that_are_none_are_no_reason_not_to_start() {
     let tree = Tree::new();
     tree.service("foo").run(RUN).file("supervise/process", "garbage");
