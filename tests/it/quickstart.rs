@@ -252,3 +252,14 @@ fn a_tree_without_its_supervisor_is_stopped_without_a_trace() {
         assert_eq!(visitor.land.tree.processes(), [0; 0]);
     }
 }
+
+#[test]
+fn without_programs_nothing_is_made() {
+    let visitor = Visitor::ordinary();
+    let nowhere = visitor.land.user.home.join("nowhere");
+    let mut command = visitor.command("sh");
+    command.arg(visitor.script()).env("HOMERUN_DIR", &visitor.dir).env("HOMERUN_BIN", &nowhere);
+    let text = format!("quickstart: fatal: unable to find the programs of homerun in {}\n", nowhere.display());
+    assert_eq!(Outcome::of(&mut command), fails(&text, 1));
+    assert!(!visitor.dir.exists());
+}
