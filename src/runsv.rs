@@ -160,9 +160,14 @@ impl Supervisor {
             let book = notes.as_ref().and_then(Notes::left)?;
             Some(Found::of(book, place, lock.last_record(), unrecorded(down), has_finish()))
         };
-        let main_left = left(Place::Main, &main_lock, "down");
+        let mut main_left = left(Place::Main, &main_lock, "down");
         let log_left = log_lock.as_ref().and_then(|lock| left(Place::Log, lock, "log/down"));
         let hook = notes.as_ref().and_then(Notes::left).and_then(|book| successor::find(&book.note(Place::Hook)?));
+        let nothing_runs =
+            hook.is_none() && [&main_left, &log_left].into_iter().flatten().all(|it| it.process.is_none());
+        if let Some(found) = main_left.as_mut().filter(|it| nothing_runs && it.left.want == Want::Exit) {
+            found.left.want = unrecorded("down").want; // they all ended, and so did what they were told
+        }
         let pipe = match &log_lock {
             Some(_) => Some(LogPipe::open(main_lock.pipe())?),
             None => None,

@@ -401,6 +401,22 @@ fn an_exit_is_carried_out_by_the_successor() {
     assert_eq!(tree.heard_already(), None);
 }
 
+#[test]
+fn an_exit_of_which_nothing_is_left_to_do_is_over() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run("trap '' TERM; say run $$; exec sleep 1000").finish("say finish $1 $2").start();
+    let pid = said(&tree, "run");
+    foo.control(b"x");
+    foo.wait(|status| status.got_term);
+    kill(foo, &[pid]);
+    let foo = successor(&tree);
+    assert_eq!(tree.heard(), "finish -1 0");
+    assert_eq!(said(&tree, "run"), foo.wait(is_running).pid);
+    foo.control(b"xk");
+    assert_eq!(foo.ended().0.code(), Some(0));
+    assert_eq!(tree.heard(), "finish -1 9");
+}
+
 type Change = fn(World, Note) -> (World, Note);
 
 /// Changes what `foo` has noted of the service's process.
