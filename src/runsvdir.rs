@@ -361,7 +361,8 @@ impl Tree {
     fn look(&mut self, complaints: &mut HashSet<Vec<u8>>) -> Result<(), Failure> {
         // Watch first, then look: what comes in between is told.
         self.watches.add_directory(&self.directory);
-        let found = fs::metadata(&self.directory).tried("stat", &self.directory)?;
+        let stat = if self.directory.as_os_str().is_empty() { "stat " } else { "stat" }; // the original's blank
+        let found = fs::metadata(&self.directory).tried(stat, &self.directory)?;
         fs::metadata(self.directory.join(".")).tried("change directory to", &self.directory)?;
         self.hold(Identity::of(&found))?;
         let entries = fs::read_dir(&self.directory).tried("open directory", &self.directory)?;

@@ -15,7 +15,7 @@ fn as_ordinary_user(command: &mut Command) {
 }
 
 /// What is made in sh first, the arguments, and how many lines are heard then.
-const TROUBLES: [(&str, &[&str], usize); 15] = [
+const TROUBLES: [(&str, &[&str], usize); 16] = [
     ("", &["services"], 1),
     ("echo >services", &["services"], 1),
     ("mkdir services services/foo; chmod 600 services", &["services"], 1),
@@ -23,6 +23,7 @@ const TROUBLES: [(&str, &[&str], usize); 15] = [
     ("ln -s services services", &["services"], 1),
     ("echo >file", &["file/services"], 1),
     ("mkdir services; ln -s nowhere services/foo; echo >services/bar", &["services"], 1),
+    ("", &[""], 1),
     ("", &["-x"], 1),
     ("", &["-x", "short"], 2),
     ("", &["--", "nowhere"], 1),
