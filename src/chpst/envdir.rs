@@ -2,13 +2,18 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
+
+use nix::errno::Errno;
 
 use crate::model::envdir::{self, Setting};
 use crate::msg::{Failure, Tried as _, join};
 use crate::sys::file;
+
+/// No kernel takes a variable of this size; a first line without end must not take all memory.
+const MAX_LINE: u64 = 4 << 20;
 
 /// Reads every variable in `directory`, in the order of their names.
 ///
@@ -47,9 +52,21 @@ fn enter(directory: &OsStr) -> io::Result<()> {
 }
 
 /// The first line of a file, with its newline; nothing of an empty file, nor of a FIFO without a writer.
+///
+/// Errors: EAGAIN for a FIFO with a writer, which may say more; EFBIG for a first line beyond [`MAX_LINE`]. The original
+/// reads every file to its end. Differs: that end is not waited for where there is none.
 fn first_line(path: &Path) -> io::Result<Vec<u8>> {
+    let file = file::open_read(path)?;
+    let is_regular = file.metadata()?.is_file();
+    let mut file = BufReader::new(file).take(MAX_LINE + 1);
     let mut line = Vec::new();
-    BufReader::new(file::open_read(path)?).read_until(b'\n', &mut line)?;
+    file.read_until(b'\n', &mut line)?;
+    if !is_regular {
+        io::copy(&mut file, &mut io::sink())?;
+    }
+    if file.limit() == 0 && (!is_regular || !line.ends_with(b"\n")) {
+        return Err(Errno::EFBIG.into());
+    }
     Ok(line)
 }
 

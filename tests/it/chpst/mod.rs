@@ -232,6 +232,25 @@ fn each_file_is_a_variable() {
 }
 
 #[test]
+fn a_first_line_without_end_is_too_big() {
+    let place = Place::new();
+    place.directory("zero").directory("random").directory("large").directory("rest");
+    symlink("/dev/zero", place.path("zero/A")).unwrap();
+    symlink("/dev/urandom", place.path("random/A")).unwrap();
+    let large = fs::File::create(place.path("large/A")).unwrap();
+    large.set_len(1 << 33).unwrap();
+    for name in ["zero", "random", "large"] {
+        let said = format!("chpst: fatal: unable to read {name}/A: file too big\n");
+        assert_eq!(place.chpst(&["-e", name, "env"]), fails(&said, 111));
+        assert_eq!(place.chpst(&["-v", "-e", name, "env"]), fails(&said, 111));
+    }
+    // What follows the first line of a file is nobody's concern.
+    place.file("rest/A", "1\n");
+    fs::File::options().write(true).open(place.path("rest/A")).unwrap().set_len(1 << 33).unwrap();
+    assert_eq!(place.chpst(&["-e", "rest", "env"]), says(&format!("PATH={PATH}\nA=1\n")));
+}
+
+#[test]
 fn what_is_no_variable_is_skipped_and_named_under_v() {
     let place = Place::new();
     place.directory("env").directory("env/SUB").file("env/A", "1");

@@ -324,11 +324,20 @@ fn a_directory_is_read_as_the_same_environment() {
             pair.is_same_as("envdir", &args[2..]);
         }
 
-        for directory in ["fifo", "null", "sub", "link", "loop", "through", "unreadable", "shut", "noexec"] {
+        for directory in ["fifo", "written", "held", "null", "sub", "link", "loop", "through", "unreadable", "shut", "noexec"] {
             place.directory(directory);
         }
         nix::unistd::mkfifo(&place.path("fifo/A"), nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IROTH)
             .unwrap();
+        // What is in a FIFO whose writers are still there is not all that they say; nor is nothing.
+        let writers = [("written", "v\nw\n"), ("held", "")].map(|(directory, text)| {
+            let fifo = place.path(directory).join("A");
+            nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IROTH).unwrap();
+            fs::set_permissions(&fifo, Permissions::from_mode(0o644)).unwrap();
+            let mut writer = fs::File::options().read(true).write(true).open(fifo).unwrap();
+            writer.write_all(text.as_bytes()).unwrap();
+            writer
+        });
         symlink("/dev/null", place.path("null/A")).unwrap();
         place.directory("sub/A").file("unreadable/A", "v").file("shut/A", "v").file("noexec/A", "v").file("file", "v");
         symlink("/", place.path("link/A")).unwrap();
@@ -339,6 +348,8 @@ fn a_directory_is_read_as_the_same_environment() {
         fs::set_permissions(place.path("noexec"), Permissions::from_mode(0o644)).unwrap();
         for directory in [
             "fifo",
+            "written",
+            "held",
             "null",
             "sub",
             "link",
@@ -360,6 +371,7 @@ fn a_directory_is_read_as_the_same_environment() {
             }
             pair.makes_same_as("envdir", &[directory]);
         }
+        drop(writers);
         pair.makes_same(&["-e", "0", "-e", "1"]);
         pair.makes_same(&["-e", "nowhere", "-e", "0"]);
         // Where the program is searched is decided before.
