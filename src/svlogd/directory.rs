@@ -144,6 +144,7 @@ impl Log {
         file::try_lock(&lock).tried_with("lock directory", name)?;
         match read_config(&folder) {
             Ok(Some(text)) => {
+                // Differs: the original says this of a config that it could not read, too.
                 voice.info(&[b"read: ", &file_in(name, b"config")]);
                 let (config, complaints) = Config::parse(&text);
                 self.config = config;

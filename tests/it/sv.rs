@@ -85,7 +85,8 @@ fn without_numbers(text: &str) -> String {
     shown
 }
 
-fn comparable(outcome: Outcome) -> Outcome {
+/// With N for each number that is never the same twice.
+pub fn comparable(outcome: Outcome) -> Outcome {
     Outcome { stdout: without_numbers(&outcome.stdout), ..outcome }
 }
 

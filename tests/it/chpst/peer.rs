@@ -324,7 +324,9 @@ fn a_directory_is_read_as_the_same_environment() {
             pair.is_same_as("envdir", &args[2..]);
         }
 
-        for directory in ["fifo", "written", "held", "null", "sub", "link", "loop", "through", "unreadable", "shut", "noexec"] {
+        for directory in
+            ["fifo", "written", "held", "null", "sub", "link", "loop", "through", "unreadable", "shut", "noexec"]
+        {
             place.directory(directory);
         }
         nix::unistd::mkfifo(&place.path("fifo/A"), nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IROTH)

@@ -10,7 +10,7 @@ use super::{Fake, comparable, lasting, sv, sv_of};
 use crate::support::*;
 
 /// Services that run, each with a `check` of another kind, and whether ours takes it for ready.
-const CHECKS: [(&str, bool); 12] = [
+const CHECKS: [(&str, bool); 14] = [
     ("none", true),
     ("dangling", true),
     ("true", true),
@@ -20,6 +20,8 @@ const CHECKS: [(&str, bool); 12] = [
     ("killed", false),
     ("unexecutable", true),
     ("directory", true),
+    ("fifo", true),
+    ("socket", true),
     ("interpreter", true),
     ("text", true),
     ("loop", false),
@@ -44,6 +46,8 @@ fn make_checks(tree: &Tree) -> Vec<Fake> {
         fs::set_permissions(check(name), fs::Permissions::from_mode(mode)).unwrap();
     }
     fs::create_dir(check("directory")).unwrap();
+    homerun::sys::file::make_fifo(&check("fifo"), 0o700).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(check("socket")).unwrap());
     symlink("nowhere", check("dangling")).unwrap();
     symlink("check", check("loop")).unwrap();
     held
@@ -72,7 +76,9 @@ fn a_check_of_every_kind_means_what_it_means_to_the_original() {
         let lines: &[&str] = match ready {
             true => &[
                 "warning: unable to run directory/check: access denied",
+                "warning: unable to run fifo/check: access denied",
                 "warning: unable to run interpreter/check: file does not exist",
+                "warning: unable to run socket/check: access denied",
                 "warning: unable to run text/check: exec format error",
                 "warning: unable to run unexecutable/check: access denied",
             ],

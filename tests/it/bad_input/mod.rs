@@ -1,6 +1,9 @@
 //! Names of what is not there, or is something else, given to every program: one line that says so, the exit code of
 //! the manual, and nothing is changed; also where nobody can hear it.
 
+mod files;
+mod shut;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
