@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, Command};
+use nix::errno::Errno;
 
 use crate::cli::{self, Usage};
 use crate::model::control::{Control, Sig};
@@ -27,8 +28,8 @@ use crate::model::tai::Label;
 use crate::msg::{self, Failure, Speaker, Tried as _};
 use crate::supervise::{Home, Locked, Notes, Pipe};
 use crate::sys::poll::Poller;
-use crate::sys::process::{self, Argv, Directory, Spawn, Step};
-use crate::sys::signal::{InheritedMask, Signal, Signals};
+use crate::sys::process::{self, Argv, Directory, Orphan, Spawn, Step};
+use crate::sys::signal::{InheritedMask, SigSet, Signal, Signals};
 use crate::sys::{clock, file};
 
 use successor::{Found, Process};
@@ -41,6 +42,10 @@ pub const EXIT_FATAL: u8 = 111;
 /// The first pause after records could not be written; it doubles up to [`LONGEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// So many ends are taken at a time, so that a service that makes short-lived children without end leaves time for
+/// commands.
+const MOST_ENDS: usize = 64;
 
 const ARGUMENTS: &str = "dir";
 
@@ -105,6 +110,8 @@ struct Side {
     run: Argv,
     since: Label,
     process: Option<Process>,
+    /// How its process ended, until that was dealt with.
+    end: Option<Death>,
     /// There may be more in the control FIFO.
     control_is_ready: bool,
     /// Control bytes that were read and not yet obeyed.
@@ -138,18 +145,24 @@ struct Supervisor {
     log: Option<Side>,
     pipe: Option<LogPipe>,
     hook: Option<Process>,
+    /// How the hook ended, until that was dealt with.
+    hook_end: Option<Death>,
     /// None where they could not be opened.
     notes: Option<Notes>,
     /// A process runs whose end the poller will not report.
     must_look: bool,
+    /// More children have ended than were reaped so far.
+    must_reap: bool,
 }
 
 impl Supervisor {
     /// Takes the locks, opens the FIFOs and writes the first records, in the original's order.
     fn new(directory: &OsStr, speaker: Speaker) -> Result<Supervisor, Failure> {
-        process::default_action(Signal::SIGCHLD); // inherited as ignored, no death would ever be told
-        let (signals, mask) = Signals::take(&[Signal::SIGTERM]).tried("create selfpipe", "")?;
-        let mask = mask.without(Signal::SIGCHLD); // inherited as blocked, services would wait for ever
+        process::default_action_of_ends(); // inherited as ignored, no death would ever be told
+        let (signals, mask) = Signals::take(&[Signal::SIGTERM, Signal::SIGCHLD]).tried("create selfpipe", "")?;
+        if let Err(error) = process::adopt_orphans() {
+            speaker.warn_failure(&Failure::new("become subreaper", "", error));
+        }
         std::env::set_current_dir(directory).tried("change to directory", "")?;
         let has_log = has_log_directory(&speaker);
         let main_lock = Locked::take(Path::new("."))?;
@@ -201,8 +214,21 @@ impl Supervisor {
                 speaker.warn(oddity.text());
             }
         }
-        let must_look = false;
-        Ok(Supervisor { speaker, poller, signals, mask, pair, main, log, pipe, hook, notes, must_look })
+        Ok(Supervisor {
+            speaker,
+            poller,
+            signals,
+            mask,
+            pair,
+            main,
+            log,
+            pipe,
+            hook,
+            hook_end: None,
+            notes,
+            must_look: false,
+            must_reap: false,
+        })
     }
 
     fn run(mut self) -> ExitCode {
@@ -223,15 +249,20 @@ impl Supervisor {
             let mut ready = [self.must_look; Source::ALL.len()];
             self.poller.ready().for_each(|key| ready[key] = true);
             // Deaths first, then commands, then a TERM, which no command of the same moment shall take back.
+            let signals = if ready[Source::Signals.key()] { self.signals.arrived() } else { SigSet::empty() };
+            if signals.contains(Signal::SIGCHLD) || self.must_look || self.must_reap {
+                self.reap_children();
+            }
             for source in Source::ALL {
-                if ready[source.key()] && source != Source::Signals {
+                if ready[source.key()] {
                     self.take(source);
                 }
             }
+            self.bury();
             self.obey(Who::Main);
             self.obey(Who::Log);
-            if ready[Source::Signals.key()] {
-                self.take(Source::Signals);
+            if signals.contains(Signal::SIGTERM) {
+                self.apply(Who::Main, Event::Control(Control::Exit));
             }
             self.keep_deadlines();
         }
@@ -263,45 +294,82 @@ impl Supervisor {
         let retry = |side: &Side| side.retry.map(|(at, _)| at);
         let deadlines = [self.pair.deadline(), retry(&self.main), self.log.as_ref().and_then(retry)];
         let look = self.must_look.then(|| now + FIRST_RETRY);
-        deadlines.into_iter().flatten().chain(look).min().map(|at| at.saturating_duration_since(now))
+        let reap = self.must_reap.then_some(now);
+        deadlines.into_iter().flatten().chain(look).chain(reap).min().map(|at| at.saturating_duration_since(now))
     }
 
     /// Takes what a source has.
     fn take(&mut self, source: Source) {
+        let has_ended = |process: Option<&Process>| process.and_then(Process::found).is_some_and(Orphan::has_ended);
         match source {
-            Source::Signals => {
-                while let Ok(Some(_term)) = self.signals.next() {
-                    self.apply(Who::Main, Event::Control(Control::Exit));
-                }
-            }
+            Source::Signals => {}
             Source::Control(who) => {
                 if let Some(side) = self.side(who) {
                     side.control_is_ready = true;
                 }
             }
-            Source::Process(who) => self.reap(who),
-            Source::Hook => self.reap_hook(),
+            Source::Process(who) => {
+                if let Some(side) = self.side(who).filter(|side| has_ended(side.process.as_ref())) {
+                    side.end = Some(Death::Unseen);
+                }
+            }
+            Source::Hook => {
+                if has_ended(self.hook.as_ref()) {
+                    self.hook_end = Some(Death::Unseen);
+                }
+            }
         }
     }
 
-    fn reap(&mut self, who: Who) {
-        let Some(death) = self.side(who).and_then(|side| side.process.as_ref()?.end()) else { return };
-        if let Some(process) = self.side(who).and_then(|side| side.process.take()) {
-            self.forget(&process);
+    /// Reaps children that have ended: those that were started here, and what these left to this process.
+    fn reap_children(&mut self) {
+        self.must_reap = false;
+        for _ in 0..MOST_ENDS {
+            match process::reap(-1) {
+                Ok(Some((pid, status))) => self.note_end(Some(pid), Death::of(status)),
+                Ok(None) => return,
+                Err(error) => {
+                    if error.raw_os_error() == Some(Errno::ECHILD as i32) {
+                        // Not ours any more: they are gone all the same.
+                        self.note_end(None, Death::Exited(process::EXIT_NOT_STARTED as u8));
+                    }
+                    return;
+                }
+            }
         }
-        self.apply(who, Event::Died { death, has_finish: who == Who::Main && has_finish() });
+        self.must_reap = true;
     }
 
-    fn reap_hook(&mut self) {
-        let outcome = match self.hook.as_ref().and_then(Process::end) {
-            None => return,
-            Some(Death::Exited(0)) => Hooked::Done,
-            Some(_) => Hooked::Refused,
-        };
-        if let Some(hook) = self.hook.take() {
-            self.forget(&hook);
+    /// Notes the end of the child `pid`, or of every child. Ends of others are not noted: they were reaped.
+    fn note_end(&mut self, pid: Option<i32>, death: Death) {
+        let is_it = |process: &Option<Process>| process.as_ref().is_some_and(|process| process.is_own(pid));
+        for side in [Some(&mut self.main), self.log.as_mut()].into_iter().flatten() {
+            if is_it(&side.process) && side.end.is_none() {
+                side.end = Some(death);
+            }
         }
-        self.apply(Who::Main, Event::HookEnded(outcome));
+        if is_it(&self.hook) && self.hook_end.is_none() {
+            self.hook_end = Some(death);
+        }
+    }
+
+    /// Deals with the ends that were noted.
+    fn bury(&mut self) {
+        for who in [Who::Main, Who::Log] {
+            let Some(side) = self.side(who) else { continue };
+            let Some(death) = side.end.take() else { continue };
+            if let Some(process) = side.process.take() {
+                self.forget(&process);
+            }
+            self.apply(who, Event::Died { death, has_finish: who == Who::Main && has_finish() });
+        }
+        if let Some(death) = self.hook_end.take() {
+            if let Some(hook) = self.hook.take() {
+                self.forget(&hook);
+            }
+            let outcome = if death == Death::Exited(0) { Hooked::Done } else { Hooked::Refused };
+            self.apply(Who::Main, Event::HookEnded(outcome));
+        }
     }
 
     /// Obeys control bytes as long as there are any and the service can take them.
@@ -438,7 +506,7 @@ impl Supervisor {
             last: Some(&note),
         };
         let speaker = &self.speaker;
-        let started = spawn.start(|step, error| {
+        let started = spawn.start_unwatched(|step, error| {
             let failure = match step {
                 Step::Descriptors => Failure::new("setup filedescriptor for", set_up, error),
                 Step::Directory => Failure::new("change directory to", "./log", error),
@@ -449,10 +517,8 @@ impl Supervisor {
         drop(note);
         match started {
             Ok(child) => {
-                let process = Process::Own(child);
-                self.watch(&process, Source::Process(who));
                 if let Some(side) = self.side(who) {
-                    side.process = Some(process);
+                    side.process = Some(Process::Own(child));
                 }
                 None
             }
@@ -490,7 +556,7 @@ impl Supervisor {
             last: Some(&note),
         };
         let speaker = &self.speaker;
-        let started = spawn.start(|step, error| {
+        let started = spawn.start_unwatched(|step, error| {
             // Differs: the original says "control/?", whichever it was.
             let deed = if step == Step::Descriptors { "setup stdout for" } else { "run" };
             speaker.fatal(Failure::new(deed, &name, error).text());
@@ -498,9 +564,7 @@ impl Supervisor {
         drop(note);
         match started {
             Ok(child) => {
-                let hook = Process::Own(child);
-                self.watch(&hook, Source::Hook);
-                self.hook = Some(hook);
+                self.hook = Some(Process::Own(child));
                 None
             }
             Err(error) => {
@@ -523,7 +587,9 @@ impl Supervisor {
     }
 
     fn watch(&mut self, process: &Process, source: Source) {
-        if let Err(error) = self.poller.watch(process, source.key()) {
+        if let Some(orphan) = process.found()
+            && let Err(error) = self.poller.watch(orphan, source.key())
+        {
             self.speaker.warn_failure(&Failure::new("watch process", "", error));
             self.must_look = true;
         }
@@ -531,7 +597,9 @@ impl Supervisor {
 
     /// Ends the watch of a process that has ended. Once nothing runs, there is nothing left to look at.
     fn forget(&mut self, process: &Process) {
-        let _ = self.poller.forget(process);
+        if let Some(orphan) = process.found() {
+            let _ = self.poller.forget(orphan);
+        }
         let runs = |side: &Side| side.process.is_some();
         if !runs(&self.main) && !self.log.as_ref().is_some_and(runs) && self.hook.is_none() {
             self.must_look = false;
@@ -574,6 +642,7 @@ impl Side {
             run: Argv::new(["./run"]).tried("prepare", "./run")?,
             since,
             process,
+            end: None,
             control_is_ready: true,
             inbox: Inbox { bytes: [0; 64], start: 0, end: 0 },
             retry: None,

@@ -514,7 +514,7 @@ impl Tree {
             mask: self.mask,
             last: None,
         };
-        let child = spawn.start(|_, error| {
+        let child = spawn.start_unwatched(|_, error| {
             let mut what = OsString::from("runsv ");
             what.push(&known.name);
             self.speaker.fatal(Failure::new("start", what, error).text());

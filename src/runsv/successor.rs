@@ -1,22 +1,21 @@
 //! What a supervisor that was killed left to this one: processes that are not its children, and what was wanted.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use crate::model::note::{Book, Kind, Note, Place, World};
-use crate::model::service::{Death, Left, Remains};
+use crate::model::service::{Left, Remains};
 use crate::model::status::Status;
 use crate::model::tai::Label;
 use crate::msg::{Failure, Tried as _};
-use crate::sys::process::{self, Child, Orphan};
+use crate::sys::process::{Born, Orphan};
 use crate::sys::signal::Signal;
 use crate::sys::{clock, proc};
 
 /// A process of the service, whoever started it.
 pub enum Process {
     /// This supervisor.
-    Own(Child),
+    Own(Born),
     /// One before it.
     Found(Orphan),
 }
@@ -43,26 +42,16 @@ impl Process {
         }
     }
 
-    /// How it ended, once it has.
-    pub fn end(&self) -> Option<Death> {
-        match self {
-            Process::Own(child) => match child.reap() {
-                Ok(None) => None,
-                Ok(Some(status)) => Some(Death::of(status)),
-                // Not ours any more: it is gone all the same.
-                Err(_) => Some(Death::Exited(process::EXIT_NOT_STARTED as u8)),
-            },
-            Process::Found(orphan) => orphan.has_ended().then_some(Death::Unseen),
-        }
+    /// The child `pid` of this supervisor, or any child of it.
+    pub fn is_own(&self, pid: Option<i32>) -> bool {
+        matches!(self, Process::Own(child) if pid.is_none_or(|pid| pid == child.pid()))
     }
-}
 
-impl AsFd for Process {
-    /// Readable once the process has ended.
-    fn as_fd(&self) -> BorrowedFd<'_> {
+    /// What the poller can watch, and that this has ended: of a child SIGCHLD tells.
+    pub fn found(&self) -> Option<&Orphan> {
         match self {
-            Process::Own(child) => child.as_fd(),
-            Process::Found(orphan) => orphan.as_fd(),
+            Process::Own(_) => None,
+            Process::Found(orphan) => Some(orphan),
         }
     }
 }

@@ -134,12 +134,18 @@ pub enum Step {
 /// The exit code of a process that could not become the program. Source: runit, src/runsv.c.
 pub const EXIT_NOT_STARTED: i32 = 111;
 
-/// A process that this one started.
+/// A process that this one started, for a caller that reaps all its children: [`reap`] with -1 tells of its end.
+#[derive(Debug)]
+pub struct Born {
+    pid: i32,
+    is_stillborn: bool,
+}
+
+/// A process that this one started, with a descriptor that tells of its end.
 #[derive(Debug)]
 pub struct Child {
-    pid: i32,
+    born: Born,
     pidfd: OwnedFd,
-    is_stillborn: bool,
 }
 
 /// What a new process is to do, and what came of it.
@@ -214,24 +220,44 @@ impl Spawn<'_> {
         further: &[(BorrowedFd<'_>, RawFd)],
         explain: impl FnOnce(Step, io::Error),
     ) -> io::Result<Child> {
+        let mut pidfd: RawFd = -1;
+        let born = self.give_birth(further, explain, Some(&mut pidfd))?;
+        // SAFETY: the kernel has just made this descriptor (close-on-exec) and nobody else owns it.
+        Ok(Child { born, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })
+    }
+
+    /// Starts the program as [`Spawn::start`] does, for a caller that reaps all its children.
+    pub fn start_unwatched(&self, explain: impl FnOnce(Step, io::Error)) -> io::Result<Born> {
+        self.give_birth(&[], explain, None)
+    }
+
+    /// Makes the process. `pidfd` is set where there is one.
+    fn give_birth(
+        &self,
+        further: &[(BorrowedFd<'_>, RawFd)],
+        explain: impl FnOnce(Step, io::Error),
+        pidfd: Option<&mut RawFd>,
+    ) -> io::Result<Born> {
         let stack = Stack::new()?;
         let mut birth = Birth { spawn: self, further, failure: None };
-        let mut pidfd: RawFd = -1;
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let (flags, pidfd) = match pidfd {
+            Some(pidfd) => (flags | libc::CLONE_PIDFD, &raw mut *pidfd),
+            None => (flags, ptr::null_mut()),
+        };
         // SAFETY: the new process shares this memory instead of copying its page tables, and this one, which has one
         // thread, waits until it has become the program or ended. It runs on a stack of its own, and touches nothing
-        // but that and `birth`, which live here until then. A pidfd is stored where the fifth argument points.
-        let pid = unsafe { libc::clone(Birth::be_born, stack.top(), flags, (&raw mut birth).cast(), &raw mut pidfd) };
+        // but that and `birth`, which live here until then. A pidfd, if one is asked for, is stored where the fifth
+        // argument points.
+        let pid = unsafe { libc::clone(Birth::be_born, stack.top(), flags, (&raw mut birth).cast(), pidfd) };
         if pid == -1 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the kernel has just made this descriptor (close-on-exec) and nobody else owns it.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
         let is_stillborn = birth.failure.is_some();
         if let Some((step, error)) = birth.failure {
             explain(step, error);
         }
-        Ok(Child { pid, pidfd, is_stillborn })
+        Ok(Born { pid, is_stillborn })
     }
 
     /// In the child: returns only on failure.
@@ -283,8 +309,8 @@ impl Directory<'_> {
     }
 }
 
-impl Child {
-    /// Its process id, valid until [`Child::reap`] has given its end.
+impl Born {
+    /// Its process id, valid until it is reaped.
     pub fn pid(&self) -> i32 {
         self.pid
     }
@@ -294,14 +320,31 @@ impl Child {
         self.is_stillborn
     }
 
-    /// How it ended, once it has.
-    pub fn reap(&self) -> io::Result<Option<ExitStatus>> {
-        Ok(reap(self.pid)?.map(|(_, status)| status))
-    }
-
     /// Sends it a signal. Before it is reaped its pid cannot be another's.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         send(self.pid, signal)
+    }
+}
+
+impl Child {
+    /// Its process id, valid until [`Child::reap`] has given its end.
+    pub fn pid(&self) -> i32 {
+        self.born.pid
+    }
+
+    /// Whether it could not become the program: it has ended, or is about to.
+    pub fn is_stillborn(&self) -> bool {
+        self.born.is_stillborn
+    }
+
+    /// How it ended, once it has.
+    pub fn reap(&self) -> io::Result<Option<ExitStatus>> {
+        Ok(reap(self.born.pid)?.map(|(_, status)| status))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        self.born.signal(signal)
     }
 }
 
@@ -419,6 +462,15 @@ pub fn send(pid: i32, signal: Signal) -> io::Result<()> {
 pub fn default_action(signal: Signal) {
     // SAFETY: SIG_DFL installs no code. It fails only for numbers that are no signals.
     unsafe { libc::signal(signal as libc::c_int, libc::SIG_DFL) };
+}
+
+/// Takes SIGCHLD for the ends of children only, not for their stops, and sets what it does to its default.
+pub fn default_action_of_ends() {
+    // SAFETY: all zeroes is a valid sigaction: SIG_DFL, an empty mask. Its flag keeps stops from being told.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_flags = libc::SA_NOCLDSTOP;
+    // SAFETY: sigaction reads the one it is given; a null pointer asks for nothing.
+    unsafe { libc::sigaction(libc::SIGCHLD, &raw const action, ptr::null_mut()) };
 }
 
 /// Becomes another program with this one's environment; returns only when that failed, as [`Image::exec`] does.

@@ -4,10 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-pub use nix::sys::signal::Signal;
+use crate::sys::fd;
+
+pub use nix::sys::signal::{SigSet, Signal};
 
 /// The signals that this program takes as events.
 pub struct Signals {
@@ -41,6 +43,27 @@ impl Signals {
     }
 }
 
+impl Signals {
+    /// Every signal that arrived since the last time. One call, as no signal waits twice.
+    pub fn arrived(&self) -> SigSet {
+        const ENTRY: usize = size_of::<nix::libc::signalfd_siginfo>();
+        const MOST: usize = 4;
+        let mut entries = [0; MOST * ENTRY];
+        let mut arrived = SigSet::empty();
+        while let Ok(length) = fd::read(self.fd.as_fd(), &mut entries) {
+            for entry in entries[..length].chunks_exact(ENTRY) {
+                // Source: signalfd(2): the number comes first.
+                let number = entry.first_chunk().map_or(0, |number| i32::from_ne_bytes(*number));
+                Signal::try_from(number).into_iter().for_each(|signal| arrived.add(signal));
+            }
+            if length < entries.len() {
+                break;
+            }
+        }
+        arrived
+    }
+}
+
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -53,12 +76,6 @@ impl InheritedMask {
         let mut mask = SigSet::empty();
         sigprocmask(SigmaskHow::SIG_BLOCK, None, Some(&mut mask))?;
         Ok(InheritedMask(mask))
-    }
-
-    /// The same with `signal` not blocked.
-    pub fn without(mut self, signal: Signal) -> InheritedMask {
-        self.0.remove(signal);
-        self
     }
 
     /// Makes this the mask of the process, as before an exec.

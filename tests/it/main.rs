@@ -10,6 +10,7 @@ mod clients;
 mod golden;
 mod handbook;
 mod layers;
+mod leftovers;
 mod manual;
 mod matrix;
 mod properties;
