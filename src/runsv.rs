@@ -4,6 +4,7 @@
 //! does it. It never blocks and never sleeps; once it runs, no error ends it. Should it be killed all the same, the
 //! next one goes on with what runs.
 
+mod reasons;
 mod successor;
 
 use std::ffi::{CStr, OsStr, OsString};
@@ -22,6 +23,7 @@ use crate::cli::{self, Usage};
 use crate::model::control::{Control, Sig};
 use crate::model::note::{Kind, Note, Place};
 use crate::model::pair::{Joint, Pair, Who, control_event};
+use crate::model::reason::{Cause, Reasons};
 use crate::model::service::{Action, Death, Event, Hooked, Role, Service};
 use crate::model::status::{self, Status, Want};
 use crate::model::tai::Label;
@@ -118,6 +120,7 @@ struct Side {
     inbox: Inbox,
     /// When to try again to write the records, and the pause before that.
     retry: Option<(Instant, Duration)>,
+    reasons: Reasons,
 }
 
 /// A few bytes, first in, first out.
@@ -237,6 +240,8 @@ impl Supervisor {
         self.apply(Who::Main, Event::Tick);
         loop {
             if self.settle() {
+                self.main.forget_reasons();
+                self.log.iter_mut().for_each(Side::forget_reasons);
                 if let Some(notes) = &self.notes {
                     notes.close().unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
                 }
@@ -433,6 +438,7 @@ impl Supervisor {
                 }
             }
         }
+        self.forget_reasons_of_rest(who);
     }
 
     fn carry_out(&mut self, who: Who, action: Action) -> Option<Event> {
@@ -450,7 +456,9 @@ impl Supervisor {
             Action::KillHook => {
                 if let Some(hook) = &self.hook {
                     let _ = hook.signal(Signal::SIGKILL);
-                    self.speaker.warn("control hook was killed: it took too long or was in the way");
+                    let text = "control hook was killed: it took too long or was in the way";
+                    self.speaker.warn(text);
+                    self.explain(who, Cause::Hook, Some(text.as_bytes()));
                 }
                 None
             }
@@ -467,10 +475,10 @@ impl Supervisor {
             }
             Action::SayPause(times, pause) => {
                 let script = if who == Who::Main { "./run" } else { "./log/run" };
-                self.speaker.warn(format!(
-                    "{script} ended {times} times in a row within a second: next start in {}",
-                    humantime::format_duration(pause)
-                ));
+                let text = format!("{script} ended {times} times in a row within a second");
+                let pause = humantime::format_duration(pause);
+                self.speaker.warn(format!("{text}: next start in {pause}"));
+                self.explain(who, Cause::Pause, Some(format!("{text}: pause of {pause}").as_bytes()));
                 None
             }
         }
@@ -482,7 +490,7 @@ impl Supervisor {
             None => None,
             Some((code, status)) => match Argv::new(["./finish", &code, &status]) {
                 Ok(argv) => Some(argv),
-                Err(error) => return Some(self.not_started(error)),
+                Err(error) => return Some(self.not_started(who, Cause::Finish, error)),
             },
         };
         let side = match who {
@@ -505,29 +513,37 @@ impl Supervisor {
             mask: self.mask,
             last: Some(&note),
         };
-        let speaker = &self.speaker;
+        let mut failure = None;
         let started = spawn.start_unwatched(|step, error| {
-            let failure = match step {
+            failure = Some(match step {
                 Step::Descriptors => Failure::new("setup filedescriptor for", set_up, error),
                 Step::Directory => Failure::new("change directory to", "./log", error),
                 Step::Exec => Failure::new("start", name, error),
-            };
-            speaker.fatal(failure.text());
+            });
         });
         drop(note);
+        let cause = if death.is_some() { Cause::Finish } else { Cause::Start };
         match started {
             Ok(child) => {
+                let text = failure.map(|failure| failure.text());
+                text.iter().for_each(|text| self.speaker.fatal(text));
+                self.explain(who, cause, text.as_deref());
+                if text.is_none() {
+                    self.explain(who, Cause::Pause, None);
+                }
                 if let Some(side) = self.side(who) {
                     side.process = Some(Process::Own(child));
                 }
                 None
             }
-            Err(error) => Some(self.not_started(error)),
+            Err(error) => Some(self.not_started(who, cause, error)),
         }
     }
 
-    fn not_started(&self, error: io::Error) -> Event {
-        self.speaker.warn(msg::join(&[b"unable to fork, sleeping: ", msg::reason(&error).as_bytes()]));
+    fn not_started(&mut self, who: Who, cause: Cause, error: io::Error) -> Event {
+        let reason = msg::reason(&error);
+        self.speaker.warn(format!("unable to fork, sleeping: {reason}"));
+        self.explain(who, cause, Some(format!("unable to fork: {reason}").as_bytes()));
         Event::NotStarted
     }
 
@@ -564,6 +580,7 @@ impl Supervisor {
         drop(note);
         match started {
             Ok(child) => {
+                self.explain(Who::Main, Cause::Hook, None);
                 self.hook = Some(Process::Own(child));
                 None
             }
@@ -646,6 +663,7 @@ impl Side {
             control_is_ready: true,
             inbox: Inbox { bytes: [0; 64], start: 0, end: 0 },
             retry: None,
+            reasons: Reasons::default(),
         })
     }
 
@@ -668,14 +686,19 @@ impl Side {
     fn publish(&mut self, status: &Status, who: Who, notes: Option<&Notes>, speaker: &Speaker) {
         // First: a newer record is another's.
         let noted = notes.map_or(Ok(()), |notes| notes.record(place_of(who), status));
+        self.show_reason();
         // After a failure also what was published before is written again: part of it may be newer.
         if noted.is_ok() && self.retry.is_none() && self.home.has_published(status) {
             return;
         }
         match (self.home.publish(status).and(noted), self.retry) {
-            (Ok(()), _) => self.retry = None,
+            (Ok(()), _) => {
+                self.retry = None;
+                self.explain(Cause::Files, None);
+            }
             (Err(failure), None) => {
                 speaker.warn_failure(&failure);
+                self.explain(Cause::Files, Some(&failure.text()));
                 self.retry = Some((clock::now() + FIRST_RETRY, FIRST_RETRY));
             }
             (Err(_), Some((_, pause))) => {

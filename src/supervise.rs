@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::model::note::{BOOK_BYTES, Book, Note, Place, World};
+use crate::model::reason;
 use crate::model::status::{STATUS_BYTES, Status};
 use crate::msg::{Failure, Tried as _};
 use crate::sys::{fd, file};
@@ -26,6 +27,8 @@ pub struct Home {
     published: Option<Status>,
     /// What the file `pid` says.
     published_pid: Option<i32>,
+    /// What the file `reason` says, and whether that is known.
+    explained: Option<Option<Vec<u8>>>,
 }
 
 /// The names in one `supervise/`, made once.
@@ -33,6 +36,7 @@ struct Paths {
     pid: Replaced,
     stat: Replaced,
     status: Replaced,
+    reason: Replaced,
     ok: PathBuf,
 }
 
@@ -96,9 +100,11 @@ impl Locked {
             pid: Replaced::of(&self.directory, "pid"),
             stat: Replaced::of(&self.directory, "stat"),
             status: Replaced::of(&self.directory, "status"),
+            reason: Replaced::of(&self.directory, "reason"),
             ok: self.directory.join("ok"),
         };
-        Ok(Home { paths, _lock: self.lock, control, ok: None, published: None, published_pid: None })
+        let (published, published_pid, explained) = (None, None, None);
+        Ok(Home { paths, _lock: self.lock, control, ok: None, published, published_pid, explained })
     }
 }
 
@@ -216,6 +222,31 @@ impl Home {
         self.paths.status.put_in_place()?;
         stat_is_in_place?;
         self.published = Some(*status);
+        Ok(())
+    }
+
+    /// Keeps `reason`, the line that says why the service does not do what is wanted; there is no such file without one.
+    ///
+    /// What it says already is not written again.
+    pub fn explain(&mut self, reason: Option<&[u8]>) -> Result<(), Failure> {
+        if self.explained.as_ref().is_some_and(|explained| explained.as_deref() == reason) {
+            return Ok(());
+        }
+        self.explained = None;
+        let file = &self.paths.reason;
+        match reason {
+            Some(line) => {
+                file.write(&[line, b"\n"].concat())?;
+                file.put_in_place()?;
+            }
+            None => match fs::remove_file(&file.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Failure::new("remove", &file.path, error));
+                }
+                _ => {}
+            },
+        }
+        self.explained = Some(reason.map(<[u8]>::to_vec));
         Ok(())
     }
 
@@ -344,6 +375,14 @@ impl Probe {
         let mut bytes = [0; STATUS_BYTES]; // what follows is not looked at
         let length = file.read(&mut bytes).tried("read", name).map_err(Unreachable::Failed)?;
         Status::decode(&bytes[..length]).ok_or(Unreachable::BadFormat)
+    }
+
+    /// Why it does not do what is wanted, if its runsv says so.
+    pub fn reason(&self) -> Option<Vec<u8>> {
+        let mut text = [0; reason::MOST_BYTES];
+        let length = file::open_read(self.directory.join("supervise/reason")).ok()?.read(&mut text).ok()?;
+        let line = text[..length].split(|byte| *byte == b'\n').next()?;
+        (!line.is_empty()).then(|| reason::clean(line))
     }
 
     /// Opens the control FIFO for writing, which succeeds as long as a runsv is alive. Once that has gone, the

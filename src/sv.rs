@@ -223,10 +223,17 @@ impl Service {
         self.probe.status()
     }
 
-    /// The line of its status, after `before`; whether it runs, or what the trouble is.
+    /// The line of its status, after `before`, and why it is not otherwise; whether it runs, or what the trouble is.
     fn describe(&self, name: &OsStr, before: &[u8]) -> (Vec<u8>, Result<bool, Trouble>) {
         match self.status() {
-            Ok(status) => (msg::join(&[before, &self.line(name, &status)]), Ok(status.pid != 0)),
+            Ok(status) => {
+                let mut line = msg::join(&[before, &self.line(name, &status)]);
+                if let Some(reason) = self.probe.reason() {
+                    line.extend_from_slice(b", ");
+                    line.extend_from_slice(&reason);
+                }
+                (line, Ok(status.pid != 0))
+            }
             Err(error) => {
                 let (line, trouble) = self.complaint(&error);
                 (msg::join(&[before, &line]), Err(trouble))

@@ -17,6 +17,7 @@ pub mod number;
 pub mod order;
 pub mod pair;
 pub mod pattern;
+pub mod reason;
 pub mod report;
 pub mod respawn;
 pub mod rotation;

@@ -1063,8 +1063,8 @@ pub fn listing(directory: &std::path::Path) -> BTreeSet<String> {
     entries.filter(|entry| !OWN_FILES.iter().any(|own| entry.file_name() == *own)).map(describe).collect()
 }
 
-/// What the original does not have in `supervise/`: notes for a successor, and the log pipe.
-pub const OWN_FILES: [&str; 2] = ["process", "pipe"];
+/// What the original does not have in `supervise/`: notes for a successor, the log pipe, and why it does not run.
+pub const OWN_FILES: [&str; 4] = ["process", "pipe", "reason", "reason.new"];
 
 #[test]
 fn the_files_of_supervise_have_the_originals_types_and_modes() {

@@ -1,0 +1,77 @@
+//! Why a service does not do what is wanted: a line for each cause, of which the most telling is shown.
+
+/// The longest line. Paths in it may be a hostile user's.
+pub const MOST_BYTES: usize = 200;
+
+/// What may keep a service from what is wanted. Where there are several, the first of these is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// `run` cannot be started.
+    Start,
+    /// `finish` cannot be started.
+    Finish,
+    /// It waits for something.
+    Waiting,
+    /// A hook did not do its part.
+    Hook,
+    /// It pauses after young deaths.
+    Pause,
+    /// Files in `supervise/` are not what they should be, or cannot be written.
+    Files,
+}
+
+impl Cause {
+    const COUNT: usize = Cause::Files as usize + 1;
+}
+
+/// The reasons there are, at most one for each cause.
+#[derive(Clone, Debug, Default)]
+pub struct Reasons {
+    lines: [Option<Vec<u8>>; Cause::COUNT],
+}
+
+impl Reasons {
+    /// The line for `cause`, or that there is none any more.
+    pub fn set(&mut self, cause: Cause, line: Option<&[u8]>) {
+        self.lines[cause as usize] = line.map(clean);
+    }
+
+    /// Whether there is a line for `cause`.
+    pub fn has(&self, cause: Cause) -> bool {
+        self.lines[cause as usize].is_some()
+    }
+
+    /// The line to show, if there is any.
+    pub fn shown(&self) -> Option<&[u8]> {
+        self.lines.iter().flatten().next().map(Vec::as_slice)
+    }
+}
+
+/// `text` as a part of a line of `sv status`, where `; ` begins the log service: one line, and not a long one.
+pub fn clean(text: &[u8]) -> Vec<u8> {
+    let is_plain = |byte: u8| !byte.is_ascii_control() && byte != b';';
+    text.iter().take(MOST_BYTES).map(|byte| if is_plain(*byte) { *byte } else { b'?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_cause_is_shown_until_it_goes() {
+        let mut reasons = Reasons::default();
+        assert_eq!(reasons.shown(), None);
+        reasons.set(Cause::Files, Some(b"files"));
+        reasons.set(Cause::Start, Some(b"start"));
+        assert_eq!(reasons.shown(), Some(&b"start"[..]));
+        reasons.set(Cause::Start, None);
+        assert_eq!(reasons.shown(), Some(&b"files"[..]));
+        assert!(reasons.has(Cause::Files) && !reasons.has(Cause::Start));
+    }
+
+    #[test]
+    fn a_reason_stays_a_short_part_of_one_line() {
+        assert_eq!(clean(b"a\nb; c\x1b\xff"), b"a?b? c?\xff");
+        assert_eq!(clean(&[b'x'; 2 * MOST_BYTES]).len(), MOST_BYTES);
+    }
+}
