@@ -12,6 +12,7 @@
 //! | [`sv`]              | the control tool                                                         |
 //! | [`chpst`]           | change the process state, then exec                                      |
 //! | [`svlogd`]          | the log service                                                          |
+//! | [`handover`]        | the upgrade in place: a supervisor becomes its program anew              |
 //! | [`supervise`]       | the `supervise/` directory from both ends: runsv's and sv's              |
 //! | [`model`]           | every rule, as values in and actions out; no file, clock or process      |
 //! | [`sys`]             | every system call and every `unsafe`, one thin function per deed         |
@@ -22,6 +23,7 @@
 
 pub mod chpst;
 pub mod cli;
+pub mod handover;
 pub mod model;
 pub mod msg;
 pub mod runsv;

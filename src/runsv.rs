@@ -6,6 +6,7 @@
 
 mod reasons;
 mod successor;
+mod upgrade;
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs::{self, File};
@@ -20,7 +21,8 @@ use clap::{Arg, Command};
 use nix::errno::Errno;
 
 use crate::cli::{self, Usage};
-use crate::model::control::{Control, Sig};
+use crate::handover::Handed;
+use crate::model::control::{self, Control, Sig};
 use crate::model::note::{Kind, Note, Place};
 use crate::model::pair::{Joint, Pair, Who, control_event};
 use crate::model::reason::{Cause, Reasons};
@@ -66,7 +68,7 @@ pub fn usage(program: OsString) -> Usage {
 /// Supervises the service in `directory` until it is told to exit.
 pub fn run(directory: &OsStr) -> ExitCode {
     let speaker = Speaker::of("runsv", directory).of_supervisor();
-    match Supervisor::new(directory, speaker.clone()) {
+    match Supervisor::new(directory, speaker.clone(), Handed::take()) {
         Ok(supervisor) => supervisor.run(),
         Err(failure) => {
             speaker.fatal(failure.text());
@@ -140,6 +142,8 @@ struct LogPipe {
 
 struct Supervisor {
     speaker: Speaker,
+    /// As it was named to this program.
+    directory: OsString,
     poller: Poller,
     signals: Signals,
     mask: InheritedMask,
@@ -156,25 +160,40 @@ struct Supervisor {
     must_look: bool,
     /// More children have ended than were reaped so far.
     must_reap: bool,
+    /// This shall become its program anew, as soon as it is at rest.
+    upgrade_is_due: bool,
 }
 
 impl Supervisor {
-    /// Takes the locks, opens the FIFOs and writes the first records, in the original's order.
-    fn new(directory: &OsStr, speaker: Speaker) -> Result<Supervisor, Failure> {
+    /// Takes the locks, opens the FIFOs and writes the first records, in the original's order; what was handed over is
+    /// held already.
+    fn new(directory: &OsStr, speaker: Speaker, mut handed: Option<Handed>) -> Result<Supervisor, Failure> {
         process::default_action_of_ends(); // inherited as ignored, no death would ever be told
         let (signals, mask) = Signals::take(&[Signal::SIGTERM, Signal::SIGCHLD]).tried("create selfpipe", "")?;
         if let Err(error) = process::adopt_orphans() {
             speaker.warn_failure(&Failure::new("become subreaper", "", error));
         }
-        std::env::set_current_dir(directory).tried("change to directory", "")?;
-        let has_log = has_log_directory(&speaker);
-        let main_lock = Locked::take(Path::new("."))?;
-        let log_lock = if has_log { Some(Locked::take(Path::new("log"))?) } else { None };
+        let mask = handed.as_ref().map_or(mask, |handed| handed.mask);
+        let is_upgrade = handed.is_some();
+        let mut held = |name: &str| handed.as_mut().and_then(|handed| handed.file(name));
+        if !is_upgrade {
+            std::env::set_current_dir(directory).tried("change to directory", "")?;
+        }
+        let lock = |service: &str, held: Option<File>| match held {
+            Some(lock) => Ok(Locked::held(Path::new(service), lock)),
+            None => Locked::take(Path::new(service)),
+        };
+        let main_lock = lock(".", held("lock"))?;
+        let log_held = held("log/lock");
+        let has_log = if is_upgrade { log_held.is_some() } else { has_log_directory(&speaker) };
+        let log_lock = if has_log { Some(lock("log", log_held)?) } else { None };
         let notes = successor::world().and_then(|world| main_lock.open_notes(world));
         let notes = notes.inspect_err(|failure| speaker.warn_failure(failure)).ok();
         let left = |place, lock: &Locked, down| {
             let book = notes.as_ref().and_then(Notes::left)?;
-            Some(Found::of(book, place, lock.last_record(), unrecorded(down), has_finish()))
+            // A death before an upgrade was answered; one that was not seen is seen yet.
+            let has_finish = !is_upgrade && has_finish();
+            Some(Found::of(book, place, lock.last_record(), unrecorded(down), has_finish))
         };
         let mut main_left = left(Place::Main, &main_lock, "down");
         let log_left = log_lock.as_ref().and_then(|lock| left(Place::Log, lock, "log/down"));
@@ -185,7 +204,7 @@ impl Supervisor {
             found.left.want = unrecorded("down").want; // they all ended, and so did what they were told
         }
         let pipe = match &log_lock {
-            Some(_) => Some(LogPipe::open(main_lock.pipe())?),
+            Some(_) => Some(LogPipe::open(main_lock.pipe(), held("pipe/reading"), held("pipe/writing"))?),
             None => None,
         };
 
@@ -198,7 +217,7 @@ impl Supervisor {
         let main = if hook.is_some() { main.behind_a_hook(now) } else { main };
         let pair = Pair::resumed(main, log_lock.as_ref().map(|_| service(Role::Log, &log_left, "log/down")));
 
-        let mut main = Side::new(main_lock.open_control()?, main_left)?;
+        let mut main = Side::new(main_lock.open_control(held("control"))?, main_left)?;
         let poller = Poller::new(Source::ALL.len()).tried("create event queue", "")?;
         poller.watch(&signals, Source::Signals.key()).tried("watch signals", "")?;
         if let Some(notes) = &notes {
@@ -206,19 +225,22 @@ impl Supervisor {
         }
         main.announce(&pair, Who::Main, notes.as_ref(), &poller, &speaker)?;
         let mut log = match log_lock {
-            Some(lock) => Some(Side::new(lock.open_control()?, log_left)?),
+            Some(lock) => Some(Side::new(lock.open_control(held("log/control"))?, log_left)?),
             None => None,
         };
         if let Some(log) = &mut log {
             log.announce(&pair, Who::Log, notes.as_ref(), &poller, &speaker)?;
         }
-        for side in [Some(&mut main), log.as_mut()].into_iter().flatten() {
-            if let Some(oddity) = side.home.open_ok()? {
+        for (side, name) in [(Some(&mut main), "ok"), (log.as_mut(), "log/ok")] {
+            if let Some(side) = side
+                && let Some(oddity) = side.home.open_ok(held(name))?
+            {
                 speaker.warn(oddity.text());
             }
         }
         Ok(Supervisor {
             speaker,
+            directory: directory.to_owned(),
             poller,
             signals,
             mask,
@@ -230,7 +252,8 @@ impl Supervisor {
             hook_end: None,
             notes,
             must_look: false,
-            must_reap: false,
+            must_reap: is_upgrade,
+            upgrade_is_due: false,
         })
     }
 
@@ -246,6 +269,9 @@ impl Supervisor {
                     notes.close().unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
                 }
                 return ExitCode::SUCCESS;
+            }
+            if self.upgrade_is_due && self.is_at_rest() {
+                self.upgrade();
             }
             if let Err(error) = self.poller.wait(self.timeout()) {
                 self.speaker.warn_failure(&Failure::new("wait for events", "", error));
@@ -381,6 +407,7 @@ impl Supervisor {
     fn obey(&mut self, who: Who) {
         while self.pair.get(who).is_some_and(|service| service.takes_commands()) {
             let Some(byte) = self.side(who).and_then(Side::next_control_byte) else { return };
+            self.upgrade_is_due |= byte == control::UPGRADE;
             if let Some(event) = control_event(byte) {
                 self.apply(who, event);
             }
@@ -726,8 +753,11 @@ impl Side {
 }
 
 impl LogPipe {
-    fn open(place: Pipe) -> Result<LogPipe, Failure> {
-        let (reading, writing) = place.open()?;
+    fn open(place: Pipe, reading: Option<File>, writing: Option<File>) -> Result<LogPipe, Failure> {
+        let (reading, writing) = match (reading, writing) {
+            (Some(reading), Some(writing)) => (reading, writing),
+            _ => place.open()?,
+        };
         Ok(LogPipe { place, reading, writing: Some(writing) })
     }
 

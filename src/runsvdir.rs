@@ -2,6 +2,7 @@
 
 mod stop;
 mod title;
+mod upgrade;
 mod watch;
 
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ use clap::{Arg, ArgAction, Command};
 use nix::errno::Errno;
 
 use crate::cli::{self, Usage};
+use crate::handover::Handed;
 use crate::model::control::Control;
 use crate::model::respawn::{self, Respawn};
 use crate::model::{lookup, seconds, settle};
@@ -92,7 +94,7 @@ impl Invocation {
 /// Keeps a runsv for each service until it is told to end.
 pub fn run(invocation: Invocation) -> ExitCode {
     let speaker = Speaker::of("runsvdir", &invocation.directory).of_supervisor();
-    match Tree::new(invocation, speaker.clone()) {
+    match Tree::new(invocation, speaker.clone(), Handed::take()) {
         Ok(tree) => ExitCode::from(tree.run()),
         Err(failure) => {
             speaker.fatal(failure.text());
@@ -126,6 +128,21 @@ struct Known {
 }
 
 impl Known {
+    fn new(identity: Identity, name: OsString, pid: i32, started: Instant) -> Known {
+        Known {
+            identity,
+            name,
+            pid,
+            found: None,
+            started,
+            respawn: Respawn::default(),
+            not_before: None,
+            settles_since: None,
+            leaving: false,
+            seen: false,
+        }
+    }
+
     /// Whether a runsv is there.
     fn is_supervised(&self) -> bool {
         self.pid != 0 || self.found.is_some()
@@ -134,6 +151,10 @@ impl Known {
 
 struct Tree {
     speaker: Speaker,
+    /// The command line, as this program was given it.
+    arguments: Vec<OsString>,
+    /// Which of them is LOG.
+    log_argument: Option<usize>,
     directory: PathBuf,
     sessions: bool,
     poller: Poller,
@@ -156,12 +177,15 @@ struct Tree {
     stop_deadline: Option<Duration>,
     /// The lock of the services directory, and which directory that is.
     lock: Option<(Identity, File)>,
+    /// This is an upgrade, and the supervisors are not told yet.
+    passes_upgrade_on: bool,
 }
 
 impl Tree {
-    fn new(invocation: Invocation, speaker: Speaker) -> Result<Tree, Failure> {
+    fn new(invocation: Invocation, speaker: Speaker, mut handed: Option<Handed>) -> Result<Tree, Failure> {
         let try_to = |deed, error| Failure::new(deed, "", error);
-        let wanted = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGCHLD];
+        let arguments = std::env::args_os().collect();
+        let wanted = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGCHLD, Signal::SIGUSR2];
         // If they were ignored, as by nohup(1), what is started shall not find them so.
         wanted.into_iter().for_each(process::default_action);
         let stop_deadline = process::take_variable(STOP_DEADLINE).and_then(|text| {
@@ -175,6 +199,7 @@ impl Tree {
             process::adopt_orphans().map_err(|error| try_to("become subreaper", error))?;
         }
         let (signals, mask) = Signals::take(&wanted).map_err(|error| try_to("take signals", error))?;
+        let mask = handed.as_ref().map_or(mask, |handed| handed.mask);
         let poller = Poller::new(4).map_err(|error| try_to("create event queue", error))?;
         poller.watch(&signals, SIGNALS).map_err(|error| try_to("watch signals", error))?;
         let watcher = Watcher::new().and_then(|watcher| poller.watch(&watcher, CHANGES).map(|()| watcher));
@@ -185,14 +210,21 @@ impl Tree {
                 None
             }
         };
-        let title = invocation.log.and_then(|index| TitleLog::start(index, &speaker));
+        let is_upgrade = handed.is_some();
+        let mut held = |name: &str| handed.as_mut().and_then(|handed| handed.file(name));
+        let title = invocation.log.and_then(|index| TitleLog::start(index, held("title"), &speaker));
         if let Some(title) = &title {
             poller.watch(title.as_fd(), TITLE).map_err(|error| try_to("watch log", error))?;
         }
+        let directory = PathBuf::from(invocation.directory);
+        let services = if is_upgrade { upgrade::own_children(&directory) } else { Vec::new() };
+        let lock = held("lock").and_then(|lock| Some((Identity::of(&lock.metadata().ok()?), lock)));
         let now = clock::now();
         Ok(Tree {
             speaker,
-            directory: PathBuf::from(invocation.directory),
+            arguments,
+            log_argument: invocation.log,
+            directory,
             sessions: invocation.sessions,
             poller,
             signals,
@@ -200,7 +232,7 @@ impl Tree {
             watches: Watches::new(watcher),
             title,
             runsv: lookup::candidates("runsv".as_ref(), std::env::var_os("PATH").as_deref()),
-            services: Vec::new(),
+            services,
             links: HashSet::new(),
             complaints: HashSet::new(),
             scan_is_due: true,
@@ -208,7 +240,8 @@ impl Tree {
             must_poll: false,
             next_poll: now,
             stop_deadline,
-            lock: None,
+            lock,
+            passes_upgrade_on: is_upgrade,
         })
     }
 
@@ -224,6 +257,9 @@ impl Tree {
                 self.scan();
             }
             let next = self.start_due();
+            if std::mem::take(&mut self.passes_upgrade_on) {
+                self.pass_upgrade_on();
+            }
             if let Some(title) = &mut self.title {
                 title.keep_alive(clock::now());
             }
@@ -259,6 +295,7 @@ impl Tree {
             match signal {
                 Signal::SIGCHLD => self.reap(),
                 Signal::SIGALRM => self.scan_is_due = true,
+                Signal::SIGUSR2 => self.upgrade(),
                 Signal::SIGTERM | Signal::SIGHUP => return Some(self.leave(signal)),
                 _ => {}
             }
@@ -429,18 +466,8 @@ impl Tree {
             return;
         }
         let now = clock::now();
-        self.services.push(Known {
-            identity,
-            name,
-            pid: 0,
-            found: None,
-            started: now,
-            respawn: Respawn::default(),
-            not_before: None,
-            settles_since: (!is_complete).then_some(now),
-            leaving: false,
-            seen: true,
-        });
+        let settles_since = (!is_complete).then_some(now);
+        self.services.push(Known { settles_since, seen: true, ..Known::new(identity, name, 0, now) });
     }
 
     /// Starts every runsv that is due, and says when the next one is.

@@ -21,7 +21,7 @@ use crate::sys::{fd, file};
 /// Paths are relative to the service directory, which is runsv's working directory.
 pub struct Home {
     paths: Paths,
-    _lock: File,
+    lock: File,
     control: File,
     ok: Option<File>,
     published: Option<Status>,
@@ -59,12 +59,17 @@ impl Locked {
     /// that another holds fails at once with EAGAIN. Source: runit 2.3.0, `main` in src/runsv.c. Differs: there
     /// `log/supervise/lock` is waited for, deaf to everything.
     pub fn take(service: &Path) -> Result<Locked, Failure> {
-        let directory = if service == Path::new(".") { "supervise".into() } else { service.join("supervise") };
+        let directory = supervise_of(service);
         make_supervise(service, &directory)?;
         let path = directory.join("lock");
         let lock = file::open_append(&path).tried("open", &path)?;
         file::try_lock(&lock).tried("lock", &path)?;
         Ok(Locked { directory, lock })
+    }
+
+    /// The same with the lock that this process has held before it became its program anew.
+    pub fn held(service: &Path, lock: File) -> Locked {
+        Locked { directory: supervise_of(service), lock }
     }
 
     /// What the last supervisor recorded.
@@ -90,12 +95,17 @@ impl Locked {
         Ok(Notes { path, file, left, book, is_saved: Cell::new(false) })
     }
 
-    /// Makes and opens the control FIFO. No record is written yet, and `ok` says nothing.
-    pub fn open_control(self) -> Result<Home, Failure> {
+    /// Makes and opens the control FIFO, unless it was `handed` over. No record is written yet, and `ok` says nothing.
+    pub fn open_control(self, handed: Option<File>) -> Result<Home, Failure> {
         let path = self.directory.join("control");
-        make_fifo(&path)?;
-        // Read and write: it never ends when a writer closes it.
-        let control = file::open_read_write(&path).tried("open", &path)?;
+        let control = match handed {
+            Some(control) => control,
+            None => {
+                make_fifo(&path)?;
+                // Read and write: it never ends when a writer closes it.
+                file::open_read_write(&path).tried("open", &path)?
+            }
+        };
         let paths = Paths {
             pid: Replaced::of(&self.directory, "pid"),
             stat: Replaced::of(&self.directory, "stat"),
@@ -104,7 +114,7 @@ impl Locked {
             ok: self.directory.join("ok"),
         };
         let (published, published_pid, explained) = (None, None, None);
-        Ok(Home { paths, _lock: self.lock, control, ok: None, published, published_pid, explained })
+        Ok(Home { paths, lock: self.lock, control, ok: None, published, published_pid, explained })
     }
 }
 
@@ -144,6 +154,11 @@ pub struct Notes {
 }
 
 impl Notes {
+    /// Whether the file says what was noted.
+    pub fn are_saved(&self) -> bool {
+        self.is_saved.get()
+    }
+
     /// What a supervisor that was killed noted in this world.
     pub fn left(&self) -> Option<&Book> {
         self.left.as_ref()
@@ -183,17 +198,27 @@ impl Notes {
 }
 
 impl Home {
-    /// Opens `ok`: from now on the service counts as supervised.
+    /// Opens `ok`, unless it was `handed` over: from now on the service counts as supervised.
     ///
     /// As in the original it may be another file than a FIFO. Differs: that is worth a word, the answer, because such
     /// a file goes on to say so when there is no supervisor any more.
-    pub fn open_ok(&mut self) -> Result<Option<Failure>, Failure> {
+    pub fn open_ok(&mut self, handed: Option<File>) -> Result<Option<Failure>, Failure> {
+        if handed.is_some() {
+            self.ok = handed;
+            return Ok(None);
+        }
         let path = &self.paths.ok;
         let _ = file::make_fifo(path, 0o600); // one that is there will do
         let ok = file::open_read(path).tried("read", path)?;
         let is_fifo = ok.metadata().is_ok_and(|found| found.file_type().is_fifo());
         self.ok = Some(ok);
         Ok((!is_fifo).then(|| not_a_fifo(path)))
+    }
+
+    /// What it holds open, each with its name in the directory.
+    pub fn held(&self) -> impl Iterator<Item = (&'static str, BorrowedFd<'_>)> {
+        let ok = self.ok.as_ref().map(|ok| ("ok", ok.as_fd()));
+        [("lock", self.lock.as_fd()), ("control", self.control.as_fd())].into_iter().chain(ok)
     }
 
     /// The next control bytes, if there are any. Reads no more than `bytes` can hold.
@@ -286,6 +311,11 @@ impl Replaced {
             Failure::new("rename", names, error)
         })
     }
+}
+
+/// The `supervise` of the service directory `service`, relative to runsv's working directory.
+fn supervise_of(service: &Path) -> PathBuf {
+    if service == Path::new(".") { "supervise".into() } else { service.join("supervise") }
 }
 
 /// Makes the directory `supervise`, or the target of a link of that name. Other errors show when the lock is opened.

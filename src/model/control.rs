@@ -35,7 +35,12 @@ pub enum Control {
     User2,
 }
 
-/// Every control byte.
+/// The control byte for the supervisor itself: become your program anew, as it is on disk now.
+///
+/// The original, as any that does not know it, ignores it.
+pub const UPGRADE: u8 = b'U';
+
+/// Every control byte for a service.
 pub const ALL: [Control; 14] = [
     Control::Up,
     Control::Down,

@@ -6,6 +6,7 @@
 pub mod control;
 pub mod envdir;
 pub mod family;
+pub mod handover;
 pub mod ids;
 pub mod limit;
 pub mod line;

@@ -107,6 +107,11 @@ impl Pair {
         (self, joint)
     }
 
+    /// Whether another supervisor could go on from the notes of this one: see [`Service::is_at_rest`].
+    pub fn is_at_rest(&self) -> bool {
+        self.phase == Phase::Serving && self.main.is_at_rest() && self.log.is_none_or(|log| log.is_at_rest())
+    }
+
     /// There is a new log pipe: both go on. The caller ticks both.
     pub fn reopened(self) -> Pair {
         let mut main = self.main;

@@ -298,6 +298,19 @@ impl Service {
         matches!(self.state, State::Down { .. }) && self.hook.is_none() && !self.wants_start()
     }
 
+    /// Whether nothing is under way but what notes tell: [`Service::resumed`] goes on with it as this value would.
+    ///
+    /// Only a pause before the next start is cut short. It does not last: it comes with the next event or deadline.
+    pub fn is_at_rest(&self) -> bool {
+        let is_told = match self.state {
+            State::Down { once, .. } => !once,
+            State::Starting { .. } => false,
+            State::Run { .. } => true,
+            State::Finish { retry_at, .. } => retry_at.is_none(),
+        };
+        is_told && self.hook.is_none() && self.pending[0].is_none() && !self.input_ended && self.want != Want::Exit
+    }
+
     /// Whether nothing may be started for now.
     pub fn hold(&mut self, held: bool) {
         self.held = held;

@@ -109,11 +109,13 @@ impl Found {
 /// Where the kernel numbers processes that decides: /proc may be hidden, and more so of a process with secrets.
 pub fn find(note: &Note) -> Option<Process> {
     let tick = clock::tick();
-    let is_it = |found: &Orphan| match (note.serial, found.serial()) {
+    let is_it = |serial: Option<u64>| match (note.serial, serial) {
         (Some(noted), Some(serial)) => noted == serial,
         _ => proc::made(note.pid, tick).is_some_and(|made| note.is_of_one_made(made, tick)),
     };
-    Orphan::find(note.pid, is_it).map(Process::Found)
+    // A child of its own this supervisor has after an upgrade, also one that has ended since.
+    let own = Born::find(note.pid).and_then(|(born, serial)| is_it(serial).then_some(born));
+    own.map(Process::Own).or_else(|| Orphan::find(note.pid, |found| is_it(found.serial())).map(Process::Found))
 }
 
 /// When the process of a note began, by the clock for delays.

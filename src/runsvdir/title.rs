@@ -21,10 +21,11 @@ pub struct TitleLog {
 }
 
 impl TitleLog {
-    /// Puts a pipe in the place of standard error. Without one, says so and leaves it as it is.
-    pub fn start(argument: usize, speaker: &Speaker) -> Option<TitleLog> {
+    /// Puts a pipe in the place of standard error, unless it is there already and its end was `handed` over. Without
+    /// one, says so and leaves it as it is.
+    pub fn start(argument: usize, handed: Option<File>, speaker: &Speaker) -> Option<TitleLog> {
         let memory = super::log_memory(argument, speaker)?;
-        match TitleLog::redirect() {
+        match handed.map_or_else(TitleLog::redirect, Ok) {
             Ok(reading) => Some(TitleLog { memory, reading, next_dot: clock::now() }),
             Err(error) => {
                 speaker.warn_failure(&Failure::new("create pipe for log", "", error));
@@ -40,6 +41,11 @@ impl TitleLog {
         fd::set_nonblocking(writing.as_fd(), true)?;
         fd::copy_onto(writing.as_fd(), 2)?;
         Ok(File::from(reading))
+    }
+
+    /// What it shows now.
+    pub fn shown(&mut self) -> &[u8] {
+        self.memory.bytes()
     }
 
     /// When the next dot is due.

@@ -70,6 +70,16 @@ pub fn close_from_at_exec(first: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Owns the descriptor `number`, which was inherited, and makes it close-on-exec. Errors: there is none.
+///
+/// Call it once for a number, at the start, before anything is opened that could have it.
+pub fn take_number(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the number is only looked at, and it fails if it is not open.
+    set_inherited(unsafe { BorrowedFd::borrow_raw(number) }, false)?;
+    // SAFETY: it is open, and as the caller promises, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// A second descriptor for the same open file, close-on-exec.
 pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     fd.try_clone_to_owned()

@@ -6,8 +6,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::ptr;
+
+use nix::sys::wait::WaitPidFlag;
+use nix::unistd::Pid;
 
 use crate::sys::fd;
 use crate::sys::signal::{InheritedMask, Signal};
@@ -310,6 +314,15 @@ impl Directory<'_> {
 }
 
 impl Born {
+    /// The child that has id `pid`, if there is one: it was started before this process became its program anew. It may
+    /// have ended, as long as it was not reaped. Also gives its number, as of [`own_serial`].
+    pub fn find(pid: i32) -> Option<(Born, Option<u64>)> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        let pidfd = watch(pid).ok()?; // fails for what is no pid
+        nix::sys::wait::waitid(nix::sys::wait::Id::Pid(Pid::from_raw(pid)), flags).ok()?;
+        Some((Born { pid, is_stillborn: false }, serial(pidfd.as_fd())))
+    }
+
     /// Its process id, valid until it is reaped.
     pub fn pid(&self) -> i32 {
         self.pid
@@ -346,6 +359,26 @@ impl Child {
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         self.born.signal(signal)
     }
+}
+
+/// Where this process's program was found, to be started again: what has replaced it since is found there too.
+///
+/// As its maker named it, if that does not depend on a working directory; else as /proc knows it.
+pub fn own_program() -> io::Result<PathBuf> {
+    // SAFETY: getauxval takes a number. What it gives for this one is 0 or the address of a string that the kernel put
+    // beside the arguments, where it stays as long as the process.
+    let name = unsafe {
+        let address = libc::getauxval(libc::AT_EXECFN);
+        let text: *const libc::c_char = ptr::with_exposed_provenance(usize::try_from(address).unwrap_or_default());
+        if text.is_null() { c"" } else { CStr::from_ptr(text) }
+    };
+    let name = Path::new(OsStr::from_bytes(name.to_bytes()));
+    if name.is_absolute() {
+        return Ok(name.to_owned());
+    }
+    let found = std::fs::read_link("/proc/self/exe")?.into_os_string();
+    let path = found.as_bytes().strip_suffix(b" (deleted)").unwrap_or(found.as_bytes()); // it was replaced
+    Ok(OsStr::from_bytes(path).into())
 }
 
 /// A process that another one started, which has gone since.

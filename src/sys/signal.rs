@@ -1,4 +1,5 @@
 //! Signals: blocked and read from a descriptor, so that they are events like any other.
+#![allow(unsafe_code)]
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -78,8 +79,39 @@ impl InheritedMask {
         Ok(InheritedMask(mask))
     }
 
+    /// The signals in it, bit 0 for signal 1.
+    pub fn bits(&self) -> u64 {
+        // SAFETY: it reads the set and takes a number, and fails for one that is no signal.
+        let is_in = |signal| unsafe { libc::sigismember(self.0.as_ref(), signal) } == 1;
+        (1..=64).filter(|signal| is_in(*signal)).fold(0, |bits, signal| bits | 1 << (signal - 1))
+    }
+
+    /// The mask with these [`InheritedMask::bits`].
+    pub fn of_bits(bits: u64) -> InheritedMask {
+        let mut set = *SigSet::empty().as_ref();
+        for signal in (1..=64).filter(|signal| bits & 1 << (signal - 1) != 0) {
+            // SAFETY: it changes the set, which is initialized, and fails for a number that is no signal.
+            unsafe { libc::sigaddset(&raw mut set, signal) };
+        }
+        // SAFETY: it is a set that the C library made and filled.
+        InheritedMask(unsafe { SigSet::from_sigset_t_unchecked(set) })
+    }
+
     /// Makes this the mask of the process, as before an exec.
     pub fn restore(&self) -> io::Result<()> {
         Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.0), None)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_comes_back_from_its_bits_with_its_realtime_signals() {
+        let bits = 1 << 14 | 1 << 39 | 1 << 63;
+        assert_eq!(InheritedMask::of_bits(bits).bits(), bits);
+        let term: SigSet = [Signal::SIGTERM].into_iter().collect();
+        assert_eq!(InheritedMask(term).bits(), 1 << 14);
     }
 }

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 
 /// What each module may use of the crate, besides itself. A program that shares a rule or a name with another one is
 /// listed with it; nothing below a program knows one.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("sys", &[]),
     ("msg", &["sys"]),
     ("cli", &["msg"]),
+    ("handover", &["model", "sys"]),
     ("supervise", &["model", "msg", "sys"]),
     ("chpst", &["cli", "model", "msg", "sys"]),
-    ("runsv", &["cli", "model", "msg", "supervise", "sys"]),
+    ("runsv", &["cli", "handover", "model", "msg", "supervise", "sys"]),
     ("runsvchdir", &["cli", "msg", "sys"]),
-    ("runsvdir", &["cli", "model", "msg", "supervise", "sys"]),
+    ("runsvdir", &["cli", "handover", "model", "msg", "supervise", "sys"]),
     ("runsvdir_user", &["chpst", "cli", "model", "msg", "runsvdir", "sys"]),
     ("sv", &["cli", "model", "msg", "supervise", "sys"]),
     ("svlogd", &["cli", "model", "msg", "sys"]),

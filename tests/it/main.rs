@@ -26,4 +26,5 @@ mod support;
 mod sv;
 mod svlogd;
 mod table;
+mod upgrade;
 mod upstream;
