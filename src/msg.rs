@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,7 +136,7 @@ impl Speaker {
 
     /// The whole line, newline included, at most [`MAX_LINE`] bytes.
     ///
-    /// A newline inside a name is shown as `?`, so that a message stays one line.
+    /// What is not to be shown inside a name is `?`, so that a message stays one line and text.
     pub fn line(&self, severity: Severity, text: impl AsRef<[u8]>) -> Vec<u8> {
         let mut line = Vec::with_capacity(self.prefix.len() + text.as_ref().len() + 16);
         line.extend_from_slice(&self.prefix);
@@ -145,9 +145,7 @@ impl Speaker {
         line.extend_from_slice(b": ");
         line.extend_from_slice(text.as_ref());
         line.truncate(MAX_LINE - 1);
-        line.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b'?');
-        line.push(b'\n');
-        line
+        one_line(&[&line])
     }
 
     /// Prints `PREFIX: SEVERITY: TEXT`.
@@ -191,9 +189,52 @@ pub fn to_stdout(bytes: &[u8]) -> bool {
     stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok()
 }
 
+/// Writes a line as it is, or as [`one_line`] to a terminal; `false` when nobody can read it any more.
+pub fn line_to_stdout(parts: &[&[u8]]) -> bool {
+    to_stdout(&line_for(io::stdout().is_terminal(), parts))
+}
+
+/// Writes a line as it is, or as [`one_line`] to a terminal.
+pub fn line_to_stderr(parts: &[&[u8]]) {
+    to_stderr(&line_for(io::stderr().is_terminal(), parts));
+}
+
+/// Who reads lines byte for byte is no terminal.
+fn line_for(is_terminal: bool, parts: &[&[u8]]) -> Vec<u8> {
+    if is_terminal { one_line(parts) } else { [&parts.concat()[..], b"\n"].concat() }
+}
+
 /// Joins parts into one text, for messages with names in them that need not be UTF-8.
 pub fn join(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
+}
+
+/// Joins parts into one line that ends with a newline, for a log or a terminal: a control character is shown as `?`.
+///
+/// Names are anybody's to choose: what is in one shall neither divide a message nor be a command to a terminal. UTF-8
+/// and other bytes stay as they are. Differs: the original shows names as they are.
+pub fn one_line(parts: &[&[u8]]) -> Vec<u8> {
+    let mut line = parts.concat();
+    for at in 0..line.len() {
+        let is_control = match line[at] {
+            0..b' ' | 0x7f => true,
+            // U+0080 to U+009F are control characters too, as two bytes, or as one where there is no UTF-8.
+            0x80..=0x9f => !continues(&line[..at]),
+            _ => false,
+        };
+        if is_control {
+            line[at] = b'?';
+        }
+    }
+    line.push(b'\n');
+    line
+}
+
+/// Whether a byte of 0x80 to 0x9F after `before` continues a character of UTF-8 that is no control character.
+fn continues(before: &[u8]) -> bool {
+    let further = before.iter().rev().take_while(|byte| matches!(byte, 0x80..=0xbf)).count();
+    let begin = before.iter().rev().nth(further);
+    matches!((further, begin), (0, Some(0xc3..=0xf4)) | (1, Some(0xe0..=0xf4)) | (2, Some(0xf0..=0xf4)))
 }
 
 /// The words for an error, those of runit and not of strerror(3).
@@ -337,6 +378,16 @@ mod tests {
         assert_eq!(errno_text(libc::EACCES), "access denied");
         assert_eq!(errno_text(9999), "unknown error");
         assert_eq!(errno_text(0), "no error");
+    }
+
+    #[test]
+    fn control_characters_are_not_shown_and_everything_else_is() {
+        let shown = |text: &[u8]| one_line(&[text]);
+        assert_eq!(shown(b"a\x1b[31mb\x07\x00\t\r\x7f"), b"a?[31mb?????\n");
+        assert_eq!(shown("Größe À ž 日本 ‘x’ 🏃".as_bytes()), "Größe À ž 日本 ‘x’ 🏃\n".as_bytes());
+        assert_eq!(shown("a\u{9b}31m".as_bytes()), b"a\xc2?31m\n", "in UTF-8");
+        assert_eq!(shown(b"a\x9b31m \xe9\xfc"), b"a?31m \xe9\xfc\n", "in Latin-1");
+        assert_eq!(shown(b"\xe2\x80\x98\x9b \xe2x\x9b"), b"\xe2\x80\x98? \xe2x?\n", "parts of no character");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The `supervise/` directory from both ends: [`Home`] is runsv's, [`Probe`] is sv's and runsvdir's.
 
 use std::cell::Cell;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -14,7 +14,8 @@ use crate::model::note::{BOOK_BYTES, Book, Note, Place, World};
 use crate::model::reason;
 use crate::model::status::{STATUS_BYTES, Status};
 use crate::msg::{Failure, Tried as _};
-use crate::sys::{fd, file};
+use crate::sys::walk::{self, Kind, Reached};
+use crate::sys::{fd, file, user};
 
 /// runsv's end: the files it holds open and the records it writes.
 ///
@@ -340,7 +341,7 @@ fn make_fifo(path: &Path) -> Result<(), Failure> {
     }
 }
 
-fn not_a_fifo(path: &Path) -> Failure {
+fn not_a_fifo(path: impl AsRef<OsStr>) -> Failure {
     Failure::said(path, "exists but is not a fifo")
 }
 
@@ -348,6 +349,14 @@ fn not_a_fifo(path: &Path) -> Failure {
 #[derive(Clone, Debug)]
 pub struct Probe {
     directory: PathBuf,
+}
+
+/// The files of `supervise/` that an outsider opens, and what each may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Ok,
+    Control,
+    Status,
 }
 
 /// Why a service cannot be talked to.
@@ -363,7 +372,15 @@ pub enum Unreachable {
     BadFormat,
 }
 
-const CONTROL: &str = "supervise/control";
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Part::Ok => "supervise/ok",
+            Part::Control => "supervise/control",
+            Part::Status => "supervise/status",
+        }
+    }
+}
 
 impl Probe {
     /// A probe of the service directory `directory`. Nothing is opened yet.
@@ -384,7 +401,7 @@ impl Probe {
     /// Opens `supervise/ok` for writing, which succeeds as long as a runsv is alive. Once that has gone, the
     /// descriptor reports it.
     pub fn open_ok(&self) -> Result<File, Unreachable> {
-        self.open_for_runsv("supervise/ok").map_err(|error| match error {
+        self.open(Part::Ok).map_err(|error| match error {
             Unreachable::Failed(failure) if failure.reason().kind() == io::ErrorKind::NotFound => {
                 Unreachable::Unsupervised(failure)
             }
@@ -400,8 +417,8 @@ impl Probe {
 
     /// The status record, whoever wrote it.
     pub fn last_status(&self) -> Result<Status, Unreachable> {
-        let name = "supervise/status";
-        let mut file = file::open_read(self.directory.join(name)).tried("open", name).map_err(Unreachable::Failed)?;
+        let name = Part::Status.name();
+        let mut file = self.open(Part::Status)?;
         let mut bytes = [0; STATUS_BYTES]; // what follows is not looked at
         let length = file.read(&mut bytes).tried("read", name).map_err(Unreachable::Failed)?;
         Status::decode(&bytes[..length]).ok_or(Unreachable::BadFormat)
@@ -418,12 +435,12 @@ impl Probe {
     /// Opens the control FIFO for writing, which succeeds as long as a runsv is alive. Once that has gone, the
     /// descriptor is broken.
     pub fn open_control(&self) -> Result<File, Unreachable> {
-        self.open_for_runsv(CONTROL)
+        self.open(Part::Control)
     }
 
     /// Writes control bytes, all at once.
     pub fn send(&self, bytes: &[u8]) -> Result<(), Unreachable> {
-        let name = CONTROL;
+        let name = Part::Control.name();
         match self.open_control()?.write(bytes) {
             Ok(written) if written == bytes.len() => Ok(()),
             Ok(_) => Err(Unreachable::Failed(Failure::new("write to", name, Errno::EAGAIN))),
@@ -450,11 +467,54 @@ impl Probe {
         }
     }
 
-    fn open_for_runsv(&self, name: &'static str) -> Result<File, Unreachable> {
-        match file::open_write(self.directory.join(name)) {
-            Ok(file) => Ok(file),
-            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => Err(Unreachable::NotRunning),
-            Err(error) => Err(Unreachable::Failed(Failure::new("open", name, error))),
+    /// Whether the supervisor there is one's own, or one is not root: what it runs, one may run as well.
+    pub fn is_trusted(&self) -> bool {
+        let me = user::effective_uid();
+        let reached = || walk::to(&self.directory.join(Part::Ok.name()));
+        me != 0 || reached().is_ok_and(|reached| reached.holder == me && may_lead(&reached))
+    }
+
+    /// Opens the service's file `name`, if it is a regular one.
+    pub fn open_file(&self, name: &str) -> io::Result<File> {
+        let path = self.directory.join(name);
+        let reached = walk::to(&path)?;
+        if reached.kind == Kind::Regular { reached.open_read(&path) } else { Err(Errno::EINVAL.into()) }
+    }
+
+    /// Opens a file of `supervise/` for an outsider, if it is what it must be, and is where nobody has led us astray.
+    ///
+    /// Differs: the original opens, and writes to, whatever is there. Root who asks for a user's service so writes a
+    /// `d` into any file, or a command into the FIFO of any service, that the user's link leads to.
+    fn open(&self, part: Part) -> Result<File, Unreachable> {
+        let name = part.name();
+        let path = self.directory.join(name);
+        let failed = |error: io::Error| Unreachable::Failed(Failure::new("open", name, error));
+        let reached = walk::to(&path).map_err(failed)?;
+        if !may_lead(&reached) {
+            return Err(Unreachable::Failed(Failure::said(name, "is behind a link of somebody else")));
+        }
+        let opened = match (part, reached.kind) {
+            (Part::Status, Kind::Regular | Kind::Directory) => reached.open_read(&path),
+            (Part::Status, Kind::Fifo | Kind::Device) => return Err(Unreachable::BadFormat), // as if nothing were in it
+            (Part::Status, Kind::Socket) => Err(Errno::ENXIO.into()),
+            (Part::Control, Kind::Regular) | (_, Kind::Device) => return Err(Unreachable::Failed(not_a_fifo(name))),
+            _ => reached.open_write(&path),
+        };
+        match opened {
+            Err(error) if part != Part::Status && error.raw_os_error() == Some(Errno::ENXIO as i32) => {
+                Err(Unreachable::NotRunning)
+            }
+            opened => opened.map_err(failed),
         }
     }
+}
+
+/// Whether the links on the way are of somebody who may lead there. Root is led by root alone, and by who has the service
+/// directory or the `supervise` at the end of the way.
+fn may_lead(reached: &Reached) -> bool {
+    let me = user::effective_uid();
+    // In a user namespace the machine's root may have another number: the owner of `/` has it.
+    let root = || fs::metadata("/").map_or(0, |found| found.uid());
+    let is_fine = |owner: &u32| [0, reached.holder, reached.above].contains(owner) || *owner == root();
+    me != 0 || reached.links.iter().all(is_fine)
 }

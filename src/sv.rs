@@ -20,7 +20,7 @@ use crate::model::status::Status;
 use crate::model::{report, seconds};
 use crate::msg::{self, Failure};
 use crate::supervise::{Probe, Unreachable};
-use crate::sys::{clock, file, user};
+use crate::sys::{clock, user};
 
 /// Wrong arguments, or an error before anything was done. Source: runit 2.3.0, src/sv.c.
 pub const EXIT_USAGE: u8 = 100;
@@ -162,8 +162,7 @@ impl Call {
                 line.extend_from_slice(&log);
                 failures += usize::from(!is_known);
             }
-            line.push(b'\n');
-            msg::to_stdout(&line);
+            msg::line_to_stdout(&[&line]);
         }
         match (&self.init_script, last) {
             (None, _) => ExitCode::from(most(failures)),
@@ -208,7 +207,7 @@ impl Service {
     /// How long the service may take to stop, as its `timeout-kill` says: s6's milliseconds, or a duration.
     fn time_to_stop(&self) -> Option<Duration> {
         let mut text = [0; 64];
-        let length = file::open_read(self.probe.directory().join("timeout-kill")).ok()?.read(&mut text).ok()?;
+        let length = self.probe.open_file("timeout-kill").ok()?.read(&mut text).ok()?;
         seconds::read_timeout(&text[..length], |text| humantime::parse_duration(text).ok())
     }
 
@@ -261,7 +260,7 @@ impl Service {
         let normally_up = match self.probe.has("down") {
             Ok(has_down) => !has_down,
             Err(error) => {
-                self.warn_of("stat", "down", &error);
+                self.warn_of("stat", "down", error);
                 true
             }
         };
@@ -281,11 +280,11 @@ impl Service {
     }
 
     /// `warning: unable to DEED NAME/FILE: ...` on stderr.
-    fn warn_of(&self, deed: &'static str, file: &str, error: &io::Error) {
+    fn warn_of(&self, deed: &'static str, file: &str, error: io::Error) {
         let mut object = self.name.clone();
         object.push("/");
         object.push(file);
-        let text = Failure::new(deed, object, io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))).text();
-        msg::to_stderr(&msg::join(&[b"warning: ", &text, b"\n"]));
+        let text = Failure::new(deed, object, error).text();
+        msg::line_to_stderr(&[b"warning: ", &text]);
     }
 }

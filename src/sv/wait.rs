@@ -223,9 +223,14 @@ impl<'a> Target<'a> {
         }
         match self.service.probe.has("check") {
             Ok(false) => return false,
+            Ok(true) if !self.service.probe.is_trusted() => {
+                // Differs: the original runs it, as root.
+                self.service.warn_of("run", "check", io::Error::other("the service is another user's"));
+                return false;
+            }
             Ok(true) => {}
             Err(error) => {
-                self.service.warn_of("stat", "check", &error);
+                self.service.warn_of("stat", "check", error);
                 self.check.later();
                 return true;
             }
@@ -242,7 +247,7 @@ impl<'a> Target<'a> {
                 self.check.running = Some(child);
             }
             Err(error) => {
-                self.service.warn_of("fork for", "check", &error);
+                self.service.warn_of("fork for", "check", error);
                 self.check.later();
             }
         }
@@ -268,7 +273,7 @@ impl<'a> Target<'a> {
         }
         .start(|_, error| {
             let text = msg::Failure::new("run", OsStr::from_bytes(&name), error).text();
-            msg::to_stderr(&msg::join(&[b"warning: ", &text, b"\n"]));
+            msg::line_to_stderr(&[b"warning: ", &text]);
         })
     }
 
@@ -293,7 +298,7 @@ impl<'a> Target<'a> {
     }
 
     fn say(&self, word: &[u8], text: &[u8]) {
-        msg::to_stdout(&msg::join(&[word, text, b"\n"]));
+        msg::line_to_stdout(&[word, text]);
     }
 
     /// When to look again without being told.

@@ -27,7 +27,7 @@ impl Identity {
 
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.custom_flags(libc::O_NONBLOCK);
+    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     options
 }
 

@@ -15,3 +15,4 @@ pub mod signal;
 pub mod title;
 pub mod udp;
 pub mod user;
+pub mod walk;

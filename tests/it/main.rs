@@ -10,6 +10,7 @@ mod clients;
 mod deaf;
 mod golden;
 mod handbook;
+mod hostile;
 mod layers;
 mod leftovers;
 mod manual;
