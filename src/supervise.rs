@@ -357,6 +357,7 @@ enum Part {
     Ok,
     Control,
     Status,
+    Reason,
 }
 
 /// Why a service cannot be talked to.
@@ -378,6 +379,7 @@ impl Part {
             Part::Ok => "supervise/ok",
             Part::Control => "supervise/control",
             Part::Status => "supervise/status",
+            Part::Reason => "supervise/reason",
         }
     }
 }
@@ -427,7 +429,7 @@ impl Probe {
     /// Why it does not do what is wanted, if its runsv says so.
     pub fn reason(&self) -> Option<Vec<u8>> {
         let mut text = [0; reason::MOST_BYTES];
-        let length = file::open_read(self.directory.join("supervise/reason")).ok()?.read(&mut text).ok()?;
+        let length = self.open(Part::Reason).ok()?.read(&mut text).ok()?;
         let line = text[..length].split(|byte| *byte == b'\n').next()?;
         (!line.is_empty()).then(|| reason::clean(line))
     }
@@ -494,9 +496,9 @@ impl Probe {
             return Err(Unreachable::Failed(Failure::said(name, "is behind a link of somebody else")));
         }
         let opened = match (part, reached.kind) {
-            (Part::Status, Kind::Regular | Kind::Directory) => reached.open_read(&path),
-            (Part::Status, Kind::Fifo | Kind::Device) => return Err(Unreachable::BadFormat), // as if nothing were in it
+            (Part::Status, Kind::Regular | Kind::Directory) | (Part::Reason, Kind::Regular) => reached.open_read(&path),
             (Part::Status, Kind::Socket) => Err(Errno::ENXIO.into()),
+            (Part::Status | Part::Reason, _) => return Err(Unreachable::BadFormat), // as if nothing were in it
             (Part::Control, Kind::Regular) | (_, Kind::Device) => return Err(Unreachable::Failed(not_a_fifo(name))),
             _ => reached.open_write(&path),
         };
