@@ -630,9 +630,12 @@ impl Supervisor {
         }
     }
 
+    /// Has the poller tell of the end of a process that is no child. Where it cannot, a look now and then will do.
     fn watch(&mut self, process: &Process, source: Source) {
-        if let Some(orphan) = process.found()
-            && let Err(error) = self.poller.watch(orphan, source.key())
+        let Some(orphan) = process.found() else { return };
+        self.must_look |= orphan.pidfd().is_none();
+        if let Some(pidfd) = orphan.pidfd()
+            && let Err(error) = self.poller.watch(pidfd, source.key())
         {
             self.speaker.warn_failure(&Failure::new("watch process", "", error));
             self.must_look = true;
@@ -641,8 +644,8 @@ impl Supervisor {
 
     /// Ends the watch of a process that has ended. Once nothing runs, there is nothing left to look at.
     fn forget(&mut self, process: &Process) {
-        if let Some(orphan) = process.found() {
-            let _ = self.poller.forget(orphan);
+        if let Some(pidfd) = process.found().and_then(Orphan::pidfd) {
+            let _ = self.poller.forget(pidfd);
         }
         let runs = |side: &Side| side.process.is_some();
         if !runs(&self.main) && !self.log.as_ref().is_some_and(runs) && self.hook.is_none() {

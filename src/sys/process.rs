@@ -9,12 +9,13 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::ptr;
+use std::time::Duration;
 
 use nix::sys::wait::WaitPidFlag;
 use nix::unistd::Pid;
 
-use crate::sys::fd;
 use crate::sys::signal::{InheritedMask, Signal};
+use crate::sys::{clock, fd, proc};
 
 /// Arguments in the form that an exec takes, made once so that a start allocates nothing.
 #[derive(Debug)]
@@ -385,19 +386,33 @@ pub fn own_program() -> io::Result<PathBuf> {
 #[derive(Debug)]
 pub struct Orphan {
     pid: i32,
-    pidfd: OwnedFd,
+    handle: Handle,
+}
+
+/// By what it is held.
+#[derive(Debug)]
+enum Handle {
+    /// Nobody else can have its id unseen, and its end is told.
+    Pidfd(OwnedFd),
+    /// Before Linux 5.3, and where a sandbox forbids pidfd_open: when the kernel made it. Its end is seen only by a look.
+    Made(Duration),
 }
 
 impl Orphan {
-    /// The process that has id `pid` now, if `is_it` says so while it is held: another one cannot get its id unseen.
+    /// The process that has id `pid` now, if `is_it` says so while it is held.
     pub fn find(pid: i32, is_it: impl FnOnce(&Orphan) -> bool) -> Option<Orphan> {
-        let orphan = Orphan { pid, pidfd: watch(pid).ok()? };
+        let handle = match watch(pid) {
+            Ok(pidfd) => Handle::Pidfd(pidfd),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return None,
+            Err(_) => Handle::Made(proc::made(pid, clock::tick())?),
+        };
+        let orphan = Orphan { pid, handle };
         (is_it(&orphan) && !orphan.has_ended()).then_some(orphan)
     }
 
     /// Its number, as of [`own_serial`].
     pub fn serial(&self) -> Option<u64> {
-        serial(self.pidfd.as_fd())
+        self.pidfd().and_then(serial)
     }
 
     /// Its process id. Once it has ended, that may become another's.
@@ -405,26 +420,37 @@ impl Orphan {
         self.pid
     }
 
-    /// Whether it has ended. How, only its parent is told.
-    pub fn has_ended(&self) -> bool {
-        fd::is_readable(self.pidfd.as_fd()).unwrap_or(false)
+    /// What becomes readable once it has ended, if there is such a thing.
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.handle {
+            Handle::Pidfd(pidfd) => Some(pidfd.as_fd()),
+            Handle::Made(_) => None,
+        }
     }
 
-    /// Sends it a signal, and nobody else.
+    /// Whether it has ended. How, only its parent is told.
+    pub fn has_ended(&self) -> bool {
+        match &self.handle {
+            Handle::Pidfd(pidfd) => fd::is_readable(pidfd.as_fd()).unwrap_or(false),
+            Handle::Made(made) => proc::made(self.pid, clock::tick()) != Some(*made),
+        }
+    }
+
+    /// Sends it a signal, and, where it has a pidfd, certainly nobody else.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        let (fd, number) = (std::os::fd::AsRawFd::as_raw_fd(&self.pidfd), signal as libc::c_int);
+        let Handle::Pidfd(pidfd) = &self.handle else {
+            return if self.has_ended() {
+                Err(io::Error::from_raw_os_error(libc::ESRCH))
+            } else {
+                send(self.pid, signal)
+            };
+        };
+        let (fd, number) = (std::os::fd::AsRawFd::as_raw_fd(pidfd), signal as libc::c_int);
         // SAFETY: pidfd_send_signal takes a descriptor and numbers; without details a null pointer stands for them.
         match unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, ptr::null::<libc::siginfo_t>(), 0) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
-    }
-}
-
-impl AsFd for Orphan {
-    /// Readable once the process has ended.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
     }
 }
 
