@@ -152,6 +152,9 @@ struct Supervisor {
     log: Option<Side>,
     pipe: Option<LogPipe>,
     hook: Option<Process>,
+    /// Which hook was started last, and which one's trouble is the reason that is shown.
+    hook_is: Option<Control>,
+    bad_hook: Option<Control>,
     /// How the hook ended, until that was dealt with.
     hook_end: Option<Death>,
     /// None where they could not be opened.
@@ -250,6 +253,8 @@ impl Supervisor {
             pipe,
             hook,
             hook_end: None,
+            hook_is: None,
+            bad_hook: None,
             notes,
             must_look: false,
             must_reap: is_upgrade,
@@ -392,7 +397,11 @@ impl Supervisor {
             if let Some(process) = side.process.take() {
                 self.forget(&process);
             }
-            self.apply(who, Event::Died { death, has_finish: who == Who::Main && has_finish() });
+            let has_finish = who == Who::Main && has_finish();
+            if !has_finish {
+                self.explain(who, Cause::Finish, None);
+            }
+            self.apply(who, Event::Died { death, has_finish });
         }
         if let Some(death) = self.hook_end.take() {
             if let Some(hook) = self.hook.take() {
@@ -483,9 +492,9 @@ impl Supervisor {
             Action::KillHook => {
                 if let Some(hook) = &self.hook {
                     let _ = hook.signal(Signal::SIGKILL);
-                    let text = "control hook was killed: it took too long or was in the way";
-                    self.speaker.warn(text);
-                    self.explain(who, Cause::Hook, Some(text.as_bytes()));
+                    let text = "was killed: it took too long or was in the way";
+                    self.speaker.warn(format!("control hook {text}"));
+                    self.explain_killed_hook(text);
                 }
                 None
             }
@@ -529,7 +538,7 @@ impl Supervisor {
             (Who::Main, Some(_)) => ("./finish", "./finish", None),
             (Who::Log, _) => ("log/./run", "./log/run", Some(LOG)),
         };
-        let kind = if death.is_some() { Kind::Finish } else { Kind::Run };
+        let (kind, program) = if death.is_some() { (Kind::Finish, "finish") } else { (Kind::Run, "run") };
         let note = self.note(place_of(who), kind);
         let spawn = Spawn {
             argv: finish.as_ref().unwrap_or(&side.run),
@@ -552,11 +561,12 @@ impl Supervisor {
         let cause = if death.is_some() { Cause::Finish } else { Cause::Start };
         match started {
             Ok(child) => {
-                let text = failure.map(|failure| failure.text());
-                text.iter().for_each(|text| self.speaker.fatal(text));
-                self.explain(who, cause, text.as_deref());
-                if text.is_none() {
-                    self.explain(who, Cause::Pause, None);
+                match &failure {
+                    Some(failure) => self.explain_start(who, cause, program.as_ref(), failure),
+                    None => {
+                        self.explain(who, cause, None);
+                        self.explain(who, Cause::Pause, None);
+                    }
                 }
                 if let Some(side) = self.side(who) {
                     side.process = Some(Process::Own(child));
@@ -579,10 +589,15 @@ impl Supervisor {
         let name = format!("control/{}", char::from(control.byte()));
         match fs::metadata(&name) {
             Ok(found) if found.permissions().mode() & 0o100 != 0 => {}
-            Ok(_) => return Some(Hooked::Absent),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(Hooked::Absent),
-            Err(error) => {
-                self.speaker.warn_failure(&Failure::new("stat", &name, error));
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let failure = Failure::new("stat", &name, error);
+                self.speaker.warn_failure(&failure);
+                self.bad_hook = Some(control);
+                self.explain(Who::Main, Cause::Hook, Some(&failure.text()));
+                return Some(Hooked::Absent);
+            }
+            _ => {
+                self.forget_hook_reason(control);
                 return Some(Hooked::Absent);
             }
         }
@@ -598,17 +613,24 @@ impl Supervisor {
             mask: self.mask,
             last: Some(&note),
         };
-        let speaker = &self.speaker;
+        let mut failure = None;
         let started = spawn.start_unwatched(|step, error| {
             // Differs: the original says "control/?", whichever it was.
             let deed = if step == Step::Descriptors { "setup stdout for" } else { "run" };
-            speaker.fatal(Failure::new(deed, &name, error).text());
+            failure = Some(Failure::new(deed, &name, error));
         });
         drop(note);
         match started {
             Ok(child) => {
-                self.explain(Who::Main, Cause::Hook, None);
+                match &failure {
+                    Some(failure) => {
+                        self.bad_hook = Some(control);
+                        self.explain_start(Who::Main, Cause::Hook, name.as_ref(), failure);
+                    }
+                    None => self.forget_hook_reason(control),
+                }
                 self.hook = Some(Process::Own(child));
+                self.hook_is = Some(control);
                 None
             }
             Err(error) => {

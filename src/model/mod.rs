@@ -5,6 +5,7 @@
 
 pub mod control;
 pub mod envdir;
+pub mod executable;
 pub mod family;
 pub mod handover;
 pub mod ids;

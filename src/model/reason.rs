@@ -36,9 +36,9 @@ impl Reasons {
         self.lines[cause as usize] = line.map(clean);
     }
 
-    /// Whether there is a line for `cause`.
-    pub fn has(&self, cause: Cause) -> bool {
-        self.lines[cause as usize].is_some()
+    /// The line for `cause`.
+    pub fn get(&self, cause: Cause) -> Option<&[u8]> {
+        self.lines[cause as usize].as_deref()
     }
 
     /// The line to show, if there is any.
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(reasons.shown(), Some(&b"start"[..]));
         reasons.set(Cause::Start, None);
         assert_eq!(reasons.shown(), Some(&b"files"[..]));
-        assert!(reasons.has(Cause::Files) && !reasons.has(Cause::Start));
+        assert_eq!((reasons.get(Cause::Files), reasons.get(Cause::Start)), (Some(&b"files"[..]), None));
     }
 
     #[test]

@@ -117,6 +117,16 @@ pub fn tells_of_changes(path: &Path) -> bool {
     }
 }
 
+/// Whether programs on the file system that holds `path` may not be run: it is mounted noexec.
+pub fn forbids_execution(path: &Path) -> bool {
+    nix::sys::statvfs::statvfs(path).is_ok_and(|found| found.flags().contains(nix::sys::statvfs::FsFlags::ST_NOEXEC))
+}
+
+/// Whether this process may run the file `path`, as far as modes go.
+pub fn may_execute(path: &Path) -> bool {
+    nix::unistd::eaccess(path, nix::unistd::AccessFlags::X_OK).is_ok()
+}
+
 /// Opens a directory, as something to start programs in. It need not be readable.
 pub fn open_directory(path: impl AsRef<Path>) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_PATH).open(path)

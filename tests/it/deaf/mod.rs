@@ -1,5 +1,6 @@
 //! Never deaf, never dead: a supervisor under everything that may become of its files, and what it says of that.
 
+mod programs;
 mod reasons;
 
 use std::fs;

@@ -44,12 +44,15 @@ fn a_log_service_has_reasons_of_its_own_and_what_follows_it_on_the_line_stays_ap
     let tree = Tree::new();
     let foo = tree.service("foo").file("log/run", "").mode("log/run", 0o644).start();
     wait_reason(&tree, &foo, "supervise", Some("unable to start ./run: file does not exist"));
-    wait_reason(&tree, &foo, "log/supervise", Some("unable to start log/./run: access denied"));
+    wait_reason(&tree, &foo, "log/supervise", Some("unable to start log/./run: access denied: it is not executable"));
     foo.wait_log(|status| status.state == State::Down);
     let said = status(&tree);
     let (main, log) = said.split_once("; ").unwrap();
     assert_eq!(main, "down: foo: Ns, normally up, want up, unable to start ./run: file does not exist");
-    assert_eq!(log, "down: log: Ns, normally up, want up, unable to start log/./run: access denied\n");
+    assert_eq!(
+        log,
+        "down: log: Ns, normally up, want up, unable to start log/./run: access denied: it is not executable\n"
+    );
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn a_hook_that_had_to_be_killed_is_a_reason_until_the_next_one() {
     foo.control(b"h");
     assert_eq!(tree.heard(), "hook");
     foo.control(b"k");
-    let reason = "control hook was killed: it took too long or was in the way";
+    let reason = "control/h was killed: it took too long or was in the way";
     wait_reason(&tree, &foo, "supervise", Some(reason));
     assert_eq!(tree.heard(), "up");
     tree.service("foo").script("control/h", "exit 0");
