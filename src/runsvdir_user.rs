@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -184,6 +185,9 @@ impl Wishes {
             if brought.is_none() {
                 make_runtime(&account)?;
             }
+            if account.uid != 0 {
+                keep_back()?;
+            }
             drop_root(&account, speaker)?;
         }
 
@@ -318,6 +322,17 @@ fn make_runtime(account: &Account) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Keeps what root has open or possesses from the user: standard input, and the other ends of standard output and error;
+/// flags that are shared with root's supervisor; the keys of root's session.
+fn keep_back() -> Result<(), Refusal> {
+    let nothing = file::open_read("/dev/null").tried("open", "/dev/null")?;
+    fd::copy_onto(nothing.as_fd(), 0).tried("replace standard input", "")?;
+    fd::narrow_to_writing(1).tried("open again", "standard output")?;
+    fd::narrow_to_writing(2).tried("open again", "standard error")?;
+    user::new_keyring().tried("leave keyring", "")?;
+    Ok(())
+}
+
 /// Becomes the user: groups, group, user, in this order; then tries to get root back.
 fn drop_root(account: &Account, speaker: &Speaker) -> Result<(), Refusal> {
     let refused = |failure: Failure| Refusal::new(failure.text(), EXIT_DROP);
@@ -326,6 +341,11 @@ fn drop_root(account: &Account, speaker: &Speaker) -> Result<(), Refusal> {
     user::set_groups(&groups).tried("setgroups", "").map_err(refused)?;
     user::set_gid(account.gid).tried("setgid", "").map_err(refused)?;
     user::set_uid(account.uid).tried("setuid", "").map_err(refused)?;
+    if account.uid != 0 {
+        user::drop_capabilities().tried("drop capabilities", "").map_err(refused)?;
+        process::hide().tried("hide memory", "").map_err(refused)?;
+        let _ = user::new_keyring(); // one of the user's own, if that may have one more
+    }
     let is_wholly = user::is_wholly(account.uid, account.gid).tried("read user ids", "").map_err(refused)?;
     if !is_wholly || (account.uid != 0 && user::can_regain_root()) {
         return Err(Refusal::new("unable to give up root: it could be had back", EXIT_DROP));

@@ -2,9 +2,11 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
+use nix::sys::stat::{Mode, SFlag, fstat};
 
 /// A pipe, close-on-exec: the reading and the writing end.
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -39,6 +41,33 @@ pub fn copy_onto(source: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
     match unsafe { libc::dup2(source.as_raw_fd(), target) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
+    }
+}
+
+/// Makes descriptor number `target` one for writing only, which shares no flags with other holders, where it is a pipe, a
+/// FIFO or a terminal: opens the same thing again. Anything else stays as it is.
+///
+/// Who may read and write through one descriptor reads what others write, and whoever shares it can make them all
+/// non-blocking. Errors: there is no /proc to open it by.
+pub fn narrow_to_writing(target: RawFd) -> io::Result<()> {
+    // SAFETY: the number is open, as are 0 to 2 from the start on, and is closed by nobody meanwhile.
+    let old = unsafe { BorrowedFd::borrow_raw(target) };
+    let flags = OFlag::from_bits_retain(fcntl(old, FcntlArg::F_GETFL)?);
+    let kind = SFlag::from_bits_truncate(fstat(old)?.st_mode & SFlag::S_IFMT.bits());
+    let is_shared = kind == SFlag::S_IFIFO || kind == SFlag::S_IFCHR;
+    if !is_shared || flags & OFlag::O_ACCMODE == OFlag::O_RDONLY {
+        return Ok(());
+    }
+    let own = format!("/proc/self/fd/{target}");
+    let options = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    match open(own.as_str(), options, Mode::empty()) {
+        Ok(new) => {
+            set_nonblocking(new.as_fd(), false)?;
+            copy_onto(new.as_fd(), target)
+        }
+        // Nobody is at the other end, so that there is nothing to protect.
+        Err(Errno::ENXIO | Errno::EIO) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

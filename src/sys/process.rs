@@ -571,6 +571,15 @@ pub fn adopt_orphans() -> io::Result<()> {
     }
 }
 
+/// Hides the memory and the descriptors of this process from its user, until it becomes another program.
+pub fn hide() -> io::Result<()> {
+    // SAFETY: PR_SET_DUMPABLE takes a number.
+    match unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The id of this process.
 pub fn id() -> i32 {
     nix::unistd::getpid().as_raw()

@@ -1,4 +1,5 @@
-//! Users and groups, through the C library's account database.
+//! Users and groups, through the C library's account database; what a process has from them.
+#![allow(unsafe_code)]
 
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -112,6 +113,36 @@ pub fn can_regain_root() -> bool {
         || nix::unistd::setresuid(root, root, root).is_ok()
         || (nix::unistd::getgid() != group && nix::unistd::setresgid(group, group, group).is_ok())
         || nix::unistd::setgroups(&[group]).is_ok()
+}
+
+/// Gives up every capability, those too that an exec might turn into rights again.
+///
+/// An ordinary user's id takes away all but the inheritable ones. Errors: none but of an unknown kernel.
+pub fn drop_capabilities() -> io::Result<()> {
+    /// Source: linux/capability.h.
+    const VERSION_3: u32 = 0x2008_0522;
+    let header: [u32; 2] = [VERSION_3, 0]; // 0 is this process
+    let none = [0_u32; 6]; // effective, permitted, inheritable; twice, for the upper half
+    // SAFETY: capset reads a header of two numbers and, in this version, two sets of three, and nothing else.
+    match unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Takes a new session keyring, as pam_keyinit(8): who keeps the old one has the keys in it. Where the kernel has no
+/// keyrings, or lets nobody have them, there is none to leave.
+pub fn new_keyring() -> io::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+    let unnamed = std::ptr::null::<libc::c_char>();
+    // SAFETY: this call takes a number and the name of a keyring, or a null pointer.
+    match unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, unnamed) } {
+        -1 => match Errno::last() {
+            Errno::ENOSYS | Errno::EPERM | Errno::EACCES => Ok(()),
+            error => Err(error.into()),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Whether every user id of this process is `uid`, and every group id `gid`.

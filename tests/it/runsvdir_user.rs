@@ -17,21 +17,21 @@ use crate::account::{Land, new_name};
 use crate::support::*;
 
 /// A tree of a user that was started without an outer supervisor.
-struct Started {
+pub struct Started {
     child: Child,
 }
 
 impl Started {
-    fn by(command: &mut Command) -> Started {
+    pub fn by(command: &mut Command) -> Started {
         Started { child: command.stderr(Stdio::piped()).spawn().unwrap() }
     }
 
-    fn pid(&self) -> i32 {
+    pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
     }
 
     /// The next line on stderr.
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         let mut line = Vec::new();
         let mut byte = [0];
         while self.child.stderr.as_mut().unwrap().read(&mut byte).unwrap() == 1 && byte != *b"\n" {
@@ -41,7 +41,7 @@ impl Started {
     }
 
     /// Stops the tree in order: how it ended, and what it said since.
-    fn stop(mut self) -> (ExitStatus, String) {
+    pub fn stop(mut self) -> (ExitStatus, String) {
         process::send(self.pid(), Signal::SIGTERM).unwrap();
         let status = wait_for_end(&mut self.child).expect("the tree stops");
         let mut stderr = self.child.stderr.take().unwrap();
@@ -52,7 +52,7 @@ impl Started {
     }
 }
 
-fn runsvdir_user(land: &Land, args: &[&str]) -> Command {
+pub fn runsvdir_user(land: &Land, args: &[&str]) -> Command {
     let mut command = land.tree.command("runsvdir-user");
     command.args(args);
     command
@@ -63,7 +63,7 @@ fn words(text: &str) -> Vec<u32> {
 }
 
 /// The words after `name:` in /proc/PID/status.
-fn status_of(pid: &str, name: &str) -> String {
+pub fn status_of(pid: &str, name: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text.lines().find(|line| line.starts_with(&format!("{name}:"))).unwrap();
     line[name.len() + 1..].trim().to_owned()
@@ -452,13 +452,13 @@ fn what_root_makes_does_not_depend_on_roots_mask() {
 }
 
 /// A directory that only root can enter, in which nothing may be touched; and what was.
-struct Secret {
-    path: PathBuf,
+pub struct Secret {
+    pub path: PathBuf,
     watcher: Watcher,
 }
 
 impl Secret {
-    fn of(tree: &Tree) -> Secret {
+    pub fn of(tree: &Tree) -> Secret {
         let path = tree.directory("secret");
         fs::create_dir(path.join("inside")).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
@@ -469,7 +469,7 @@ impl Secret {
         Secret { path, watcher }
     }
 
-    fn is_untouched(&self) -> bool {
+    pub fn is_untouched(&self) -> bool {
         self.watcher.changes().unwrap().is_empty()
     }
 }
@@ -550,8 +550,8 @@ fn a_given_services_directory_is_waited_for_and_not_made() {
 }
 
 /// The service of root's supervisor that runs the user's tree, from `etc/sv`; what its log gets is said, after `log:`.
-struct Outer<'a> {
-    running: Running<'a>,
+pub struct Outer<'a> {
+    pub running: Running<'a>,
 }
 
 impl<'a> Outer<'a> {
@@ -571,13 +571,13 @@ impl<'a> Outer<'a> {
         Outer { running }
     }
 
-    fn of(land: &'a Land, runsv: &Path, conf: &str) -> Outer<'a> {
+    pub fn of(land: &'a Land, runsv: &Path, conf: &str) -> Outer<'a> {
         let name = format!("runsvdir-{}", land.user.name);
         Outer::start(land, runsv, &name, &name, conf)
     }
 
     /// `sv down`, which must succeed.
-    fn down(&self, land: &Land) {
+    pub fn down(&self, land: &Land) {
         let said = land.tree.sv(&["-w", "30", "down", self.running.directory.to_str().unwrap()]);
         assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{}", said.stdout);
         assert!(said.stdout.starts_with("ok: down: "), "{}", said.stdout);

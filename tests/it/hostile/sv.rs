@@ -9,7 +9,7 @@ use homerun::model::status::{State, Status, Want};
 use homerun::model::tai::Label;
 use homerun::sys::file::{make_fifo, open_read_write};
 
-use super::Treasure;
+use super::{Treasure, link_of, while_exchanging};
 use crate::account::Land;
 use crate::support::*;
 
@@ -52,11 +52,6 @@ impl Bait {
 fn record(want: Want) -> Vec<u8> {
     let since = Label::of(Duration::from_secs(1_000_000_000));
     Status { since, pid: 0, paused: false, want, got_term: false, state: State::Down }.encode().to_vec()
-}
-
-fn link_of(land: &Land, target: &Path, link: &Path) {
-    symlink(target, link).unwrap();
-    std::os::unix::fs::lchown(link, Some(land.user.uid), Some(land.user.gid)).unwrap();
 }
 
 /// What root's sv says of a service of the user's.
@@ -226,27 +221,14 @@ fn links_that_turn_meanwhile_lead_no_command_astray() {
     for target in [treasure.path.clone(), roots.directory.join("supervise/control")] {
         let _ = fs::remove_file(&other);
         link_of(&land, &target, &other);
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    exchange(&control, &other);
-                }
-            });
+        while_exchanging(&control, &other, || {
             for _ in 0..20 {
                 let said = sv(&land, &["down", "bait"]);
                 assert!(said == says("") || said == warning("bait", ASTRAY), "{said:?}");
             }
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
     }
     assert!(treasure.is_whole());
     let status = Status::decode(&fs::read(roots.directory.join("supervise/status")).unwrap()).unwrap();
     assert_eq!((status.state, status.want), (State::Run, Want::Up));
-}
-
-/// Gives each of two files the other's name, at one moment.
-fn exchange(one: &Path, other: &Path) {
-    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE).unwrap();
 }
