@@ -3,7 +3,7 @@
 /// One byte of `supervise/control`. Bytes that are none of these are ignored.
 ///
 /// Source: runit 2.3.0, `ctrl` in src/runsv.c.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Control {
     /// `u`: keep it running.
     Up,
@@ -59,7 +59,7 @@ pub const ALL: [Control; 14] = [
 ];
 
 /// A signal for a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sig {
     /// SIGTERM
     Term,

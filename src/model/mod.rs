@@ -6,6 +6,7 @@
 pub mod control;
 pub mod envdir;
 pub mod executable;
+mod explore;
 pub mod family;
 pub mod handover;
 pub mod ids;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::status::{STATUS_BYTES, Status, Want};
 
 /// What a process is to its service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `run`.
     Run,

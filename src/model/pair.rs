@@ -19,7 +19,7 @@ pub enum Who {
 }
 
 /// Where the pair is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     /// Not on it.
     Serving,
@@ -41,7 +41,7 @@ pub enum Joint {
 }
 
 /// A service with its log service, if it has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pair {
     main: Service,
     log: Option<Service>,
@@ -117,6 +117,17 @@ impl Pair {
         let mut main = self.main;
         main.hold(false);
         Pair { main, log: self.log.map(Service::renewed), phase: Phase::Serving }
+    }
+
+    /// The same pair `by` later, as it would be told if that were `now`.
+    #[cfg(test)]
+    pub fn told_later(self, by: Duration, now: Instant) -> Pair {
+        let phase = match self.phase {
+            Phase::Reopening(at) => Phase::Reopening((at - by).max(now)),
+            Phase::Serving | Phase::Draining => self.phase,
+        };
+        let later = |service: Service| service.told_later(by, now);
+        Pair { main: later(self.main), log: self.log.map(later), phase }
     }
 
     /// When both must be ticked next.
@@ -223,6 +234,23 @@ mod tests {
         let (pair, joint) = died(pair, Who::Main, now).settle(now);
         assert_eq!(joint, Some(Joint::CloseInput));
         assert_eq!(step(pair, Who::Log, Event::InputEnded, now).0.settle(now).1, Some(Joint::Quit));
+    }
+
+    #[test]
+    fn a_log_service_that_is_told_to_be_down_while_it_reads_what_is_left_is_down_and_stays_so() {
+        let now = Instant::now();
+        let (pair, _) = step(running(now), Who::Main, Event::Control(Control::Exit), now);
+        let (pair, _) = died(pair, Who::Main, now).settle(now);
+        let (pair, _) = step(pair, Who::Log, Event::InputEnded, now);
+        let (pair, _) = step(pair, Who::Log, Event::Control(Control::Down), now);
+        let killed = Event::Died { death: Death::Killed { signal: 15, core: false }, has_finish: false };
+        let (pair, _) = step(pair, Who::Log, killed, now);
+        assert_eq!(pair.settle(now).1, Some(Joint::Quit), "it is not given another chance to read");
+        let (pair, _) = step(pair, Who::Main, Event::Control(Control::Up), now);
+        assert_eq!(pair.settle(now).1, Some(Joint::ReopenInput));
+        let later = now + Duration::from_secs(1);
+        let (_, actions) = step(pair.reopened(), Who::Log, Event::Tick, later);
+        assert_eq!(actions, [], "it was not told to be up again");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub const PATIENCE: u8 = 5;
 /// Source: runit 2.3.0, src/runsv.c: one second after a young death, for ever. Differs: after five young deaths in
 /// a row the pause doubles each time, up to a minute, so that a broken service does not keep the disk and its log
 /// busy; a long life or a command resets it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Respawn {
     young_deaths: u8,
 }

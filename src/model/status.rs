@@ -3,7 +3,7 @@
 use super::tai::Label;
 
 /// What runs, as the records tell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Nothing.
     Down,
@@ -16,7 +16,7 @@ pub enum State {
 }
 
 /// What is wanted of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Want {
     /// Keep it running.
     Up,

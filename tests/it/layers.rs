@@ -21,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("svlogd", &["cli", "model", "msg", "sys"]),
 ];
 
-/// Lines that are not in a `#[cfg(test)] mod` and not comments.
+/// Lines that are not in a `#[cfg(test)] mod` and not comments; a file may be one as a whole.
 struct Source {
     path: PathBuf,
     /// The module it belongs to, just below the crate; `bin` for programs.
@@ -144,10 +144,11 @@ impl Source {
         let path = path.strip_prefix(root()).unwrap().to_owned();
         let module = path.iter().nth(1).unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
         let mut lines = Vec::new();
-        let mut in_tests = false;
+        let (mut in_tests, mut is_for_tests) = (false, false);
         for (number, line) in text.lines().enumerate() {
             in_tests |= line == "#[cfg(test)]";
-            if !in_tests && !line.trim_start().starts_with("//") {
+            is_for_tests |= line == "#![cfg(test)]";
+            if !in_tests && !is_for_tests && !line.trim_start().starts_with("//") {
                 lines.push((number + 1, line.to_owned()));
             }
             in_tests &= line != "}";
