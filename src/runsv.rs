@@ -165,6 +165,10 @@ struct Supervisor {
     must_reap: bool,
     /// This shall become its program anew, as soon as it is at rest.
     upgrade_is_due: bool,
+    /// Something could not be read, or not be waited for: when to look at everything again.
+    look_again: Option<Instant>,
+    /// The last wait failed.
+    is_blind: bool,
 }
 
 impl Supervisor {
@@ -259,6 +263,8 @@ impl Supervisor {
             must_look: false,
             must_reap: is_upgrade,
             upgrade_is_due: false,
+            look_again: None,
+            is_blind: false,
         })
     }
 
@@ -278,15 +284,16 @@ impl Supervisor {
             if self.upgrade_is_due && self.is_at_rest() {
                 self.upgrade();
             }
-            if let Err(error) = self.poller.wait(self.timeout()) {
-                self.speaker.warn_failure(&Failure::new("wait for events", "", error));
-                self.must_look = true;
-            }
-            let mut ready = [self.must_look; Source::ALL.len()];
+            self.wait();
+            let look_again = self.look_again.take_if(|at| *at <= clock::now()).is_some();
+            let mut ready = [self.must_look || look_again; Source::ALL.len()];
             self.poller.ready().for_each(|key| ready[key] = true);
             // Deaths first, then commands, then a TERM, which no command of the same moment shall take back.
-            let signals = if ready[Source::Signals.key()] { self.signals.arrived() } else { SigSet::empty() };
-            if signals.contains(Signal::SIGCHLD) || self.must_look || self.must_reap {
+            let mut signals = SigSet::empty();
+            if ready[Source::Signals.key()] && self.signals.arrived(&mut signals).is_err() {
+                self.look_later();
+            }
+            if signals.contains(Signal::SIGCHLD) || self.must_look || look_again || self.must_reap {
                 self.reap_children();
             }
             for source in Source::ALL {
@@ -302,6 +309,19 @@ impl Supervisor {
             }
             self.keep_deadlines();
         }
+    }
+
+    /// Waits for the next event. Where that fails, everything is looked at; where it goes on to fail, every second.
+    fn wait(&mut self) {
+        let result = self.poller.wait(self.timeout());
+        let was_blind = std::mem::replace(&mut self.is_blind, result.is_err());
+        let Err(error) = result else { return };
+        if was_blind {
+            clock::pause(FIRST_RETRY); // there is nothing else to wait with
+        } else {
+            self.speaker.warn_failure(&Failure::new("wait for events", "", error));
+        }
+        self.look_again = Some(clock::now());
     }
 
     /// Watches the processes that a supervisor before this one started, and carries out an exit it was told.
@@ -331,7 +351,8 @@ impl Supervisor {
         let deadlines = [self.pair.deadline(), retry(&self.main), self.log.as_ref().and_then(retry)];
         let look = self.must_look.then(|| now + FIRST_RETRY);
         let reap = self.must_reap.then_some(now);
-        deadlines.into_iter().flatten().chain(look).chain(reap).min().map(|at| at.saturating_duration_since(now))
+        let others = [look, reap, self.look_again];
+        deadlines.into_iter().chain(others).flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
     /// Takes what a source has.
@@ -368,6 +389,8 @@ impl Supervisor {
                     if error.raw_os_error() == Some(Errno::ECHILD as i32) {
                         // Not ours any more: they are gone all the same.
                         self.note_end(None, Death::Exited(process::EXIT_NOT_STARTED as u8));
+                    } else {
+                        self.look_later();
                     }
                     return;
                 }
@@ -415,12 +438,18 @@ impl Supervisor {
     /// Obeys control bytes as long as there are any and the service can take them.
     fn obey(&mut self, who: Who) {
         while self.pair.get(who).is_some_and(|service| service.takes_commands()) {
-            let Some(byte) = self.side(who).and_then(Side::next_control_byte) else { return };
+            let Ok(next) = self.side(who).map_or(Ok(None), Side::next_control_byte) else { return self.look_later() };
+            let Some(byte) = next else { return };
             self.upgrade_is_due |= byte == control::UPGRADE;
             if let Some(event) = control_event(byte) {
                 self.apply(who, event);
             }
         }
+    }
+
+    /// What could not be read will not be told again: it is looked at in a second.
+    fn look_later(&mut self) {
+        self.look_again = Some(clock::now() + FIRST_RETRY);
     }
 
     fn keep_deadlines(&mut self) {
@@ -577,10 +606,17 @@ impl Supervisor {
         }
     }
 
+    /// Differs: the original says so at every try, and tries every second.
     fn not_started(&mut self, who: Who, cause: Cause, error: io::Error) -> Event {
         let reason = msg::reason(&error);
-        self.speaker.warn(format!("unable to fork, sleeping: {reason}"));
-        self.explain(who, cause, Some(format!("unable to fork: {reason}").as_bytes()));
+        let text = format!("unable to fork: {reason}");
+        let knows = |side: &Side| {
+            [Cause::Start, Cause::Finish].iter().any(|cause| side.reasons.get(*cause) == Some(text.as_bytes()))
+        };
+        if ![Some(&self.main), self.log.as_ref()].into_iter().flatten().any(knows) {
+            self.speaker.warn(format!("unable to fork, sleeping: {reason}"));
+        }
+        self.explain(who, cause, Some(text.as_bytes()));
         Event::NotStarted
     }
 
@@ -631,6 +667,7 @@ impl Supervisor {
                 }
                 self.hook = Some(Process::Own(child));
                 self.hook_is = Some(control);
+                self.publish(Who::Main); // no record changes, but the note may not be written yet
                 None
             }
             Err(error) => {
@@ -641,14 +678,14 @@ impl Supervisor {
     }
 
     /// What a new process does before it becomes the program: it notes itself. Until the exec it shares the lock, so
-    /// that no successor looks for its note too early.
+    /// that no successor looks for its note too early. What it cannot note is noted, or said, by the next [`Side::publish`].
     fn note(&self, place: Place, kind: Kind) -> impl Fn() + use<'_> {
         let asked = clock::since_boot();
         move || {
             let Some(notes) = &self.notes else { return };
             let (pid, serial) = (process::id(), process::own_serial());
             let note = Note { kind, pid, asked, noted: clock::since_boot(), serial };
-            notes.write(place, note).unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
+            let _ = notes.write(place, note);
         }
     }
 
@@ -760,20 +797,20 @@ impl Side {
         }
     }
 
-    fn next_control_byte(&mut self) -> Option<u8> {
+    fn next_control_byte(&mut self) -> io::Result<Option<u8>> {
         let inbox = &mut self.inbox;
         if inbox.start == inbox.end {
             if !self.control_is_ready {
-                return None;
+                return Ok(None);
             }
-            (inbox.start, inbox.end) = (0, self.home.read_control(&mut inbox.bytes).unwrap_or(0));
+            (inbox.start, inbox.end) = (0, self.home.read_control(&mut inbox.bytes)?);
             if inbox.end == 0 {
                 self.control_is_ready = false;
-                return None;
+                return Ok(None);
             }
         }
         inbox.start += 1;
-        Some(inbox.bytes[inbox.start - 1])
+        Ok(Some(inbox.bytes[inbox.start - 1]))
     }
 }
 

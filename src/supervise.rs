@@ -226,9 +226,12 @@ impl Home {
 
     /// The next control bytes, if there are any. Reads no more than `bytes` can hold.
     pub fn read_control(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self.control.read(bytes) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
-            result => result,
+        loop {
+            match self.control.read(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
         }
     }
 

@@ -482,10 +482,10 @@ impl Service {
                     actions.push(Action::StartFinish(death));
                     actions.push(Action::Publish);
                 } else {
-                    self.go_down(started, now, false, actions);
+                    self.end_life(started, now, actions);
                 }
             }
-            State::Finish { started, retry_at: None, .. } => self.go_down(started, now, false, actions),
+            State::Finish { started, retry_at: None, .. } => self.end_life(started, now, actions),
             State::Down { .. } | State::Starting { .. } | State::Finish { .. } => {}
         }
     }
@@ -506,8 +506,15 @@ impl Service {
         }
     }
 
-    /// Down, and still to be started `once` if that could not be done.
-    fn go_down(&mut self, started: Instant, now: Instant, once: bool, actions: &mut Actions) {
+    fn end_life(&mut self, started: Instant, now: Instant, actions: &mut Actions) {
+        let pause = self.go_down(started, now, false, actions);
+        if self.respawn.is_growing() && self.wants_start() {
+            actions.push(Action::SayPause(self.respawn.young_deaths(), pause));
+        }
+    }
+
+    /// Down, and still to be started `once` if that could not be done. Gives the pause before that.
+    fn go_down(&mut self, started: Instant, now: Instant, once: bool, actions: &mut Actions) -> Duration {
         let (respawn, pause) = self.respawn.died_after(now.saturating_duration_since(started));
         self.respawn = respawn;
         self.got_term = false;
@@ -518,9 +525,7 @@ impl Service {
         };
         actions.push(Action::Stamp);
         actions.push(Action::Publish);
-        if respawn.is_growing() && self.wants_start() {
-            actions.push(Action::SayPause(respawn.young_deaths(), pause));
-        }
+        pause
     }
 
     fn hook_ended(&mut self, outcome: Hooked, now: Instant, actions: &mut Actions) {

@@ -35,33 +35,39 @@ impl Signals {
 
     /// The next signal that arrived, if any.
     pub fn next(&self) -> io::Result<Option<Signal>> {
-        match self.fd.read_signal() {
-            Ok(Some(info)) => Ok(Signal::try_from(i32::try_from(info.ssi_signo).unwrap_or(0)).ok()),
-            Ok(None) => Ok(None),
-            Err(Errno::EINTR) => Ok(None),
-            Err(error) => Err(error.into()),
+        loop {
+            match self.fd.read_signal() {
+                Ok(Some(info)) => return Ok(Signal::try_from(i32::try_from(info.ssi_signo).unwrap_or(0)).ok()),
+                Ok(None) => return Ok(None),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }
 
 impl Signals {
-    /// Every signal that arrived since the last time. One call, as no signal waits twice.
-    pub fn arrived(&self) -> SigSet {
+    /// Adds every signal that arrived since the last time. One call, as no signal waits twice.
+    pub fn arrived(&self, arrived: &mut SigSet) -> io::Result<()> {
         const ENTRY: usize = size_of::<nix::libc::signalfd_siginfo>();
         const MOST: usize = 4;
         let mut entries = [0; MOST * ENTRY];
-        let mut arrived = SigSet::empty();
-        while let Ok(length) = fd::read(self.fd.as_fd(), &mut entries) {
+        loop {
+            let length = match fd::read(self.fd.as_fd(), &mut entries) {
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
             for entry in entries[..length].chunks_exact(ENTRY) {
                 // Source: signalfd(2): the number comes first.
                 let number = entry.first_chunk().map_or(0, |number| i32::from_ne_bytes(*number));
                 Signal::try_from(number).into_iter().for_each(|signal| arrived.add(signal));
             }
             if length < entries.len() {
-                break;
+                return Ok(());
             }
         }
-        arrived
     }
 }
 

@@ -8,6 +8,7 @@ mod chaos;
 mod chpst;
 mod clients;
 mod deaf;
+mod failing;
 mod golden;
 mod handbook;
 mod hostile;
