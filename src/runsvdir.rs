@@ -31,7 +31,7 @@ use crate::sys::inotify::Watcher;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, Signal, Signals};
-use crate::sys::{clock, fd, title as title_memory};
+use crate::sys::{clock, fd, limit, title as title_memory};
 
 use stop::Stop;
 use title::TitleLog;
@@ -53,6 +53,9 @@ pub const STOP_DEADLINE: &str = "RUNSVDIR_STOP_DEADLINE";
 
 /// How often to look where the kernel does not tell of changes.
 const POLL: Duration = Duration::from_secs(5);
+
+/// How long after the first start of a runsv its pipe is looked for.
+const PIPE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What runsvdir takes.
 pub fn command() -> Command {
@@ -117,6 +120,13 @@ struct Known {
     pid: i32,
     /// The control FIFO of a runsv that was there already, as after a runsvdir that was killed. It tells of its end.
     found: Option<File>,
+    /// The reading end of the pipe to its log service, never read from: what is in it outlives the service, the log
+    /// service and their runsv, should all three be killed.
+    ///
+    /// Differs: in the original it is lost with them.
+    pipe: Option<File>,
+    /// When to look for that pipe, which a runsv makes at its start.
+    pipe_due: Option<Instant>,
     started: Instant,
     respawn: Respawn,
     not_before: Option<Instant>,
@@ -134,6 +144,8 @@ impl Known {
             name,
             pid,
             found: None,
+            pipe: None,
+            pipe_due: Some(started),
             started,
             respawn: Respawn::default(),
             not_before: None,
@@ -175,6 +187,8 @@ struct Tree {
     must_poll: bool,
     next_poll: Instant,
     stop_deadline: Option<Duration>,
+    /// Descriptors from this number on are not for pipes.
+    most_held: u64,
     /// The lock of the services directory, and which directory that is.
     lock: Option<(Identity, File)>,
     /// This is an upgrade, and the supervisors are not told yet.
@@ -240,6 +254,7 @@ impl Tree {
             must_poll: false,
             next_poll: now,
             stop_deadline,
+            most_held: limit::open_files() / 2,
             lock,
             passes_upgrade_on: is_upgrade,
         })
@@ -479,6 +494,8 @@ impl Tree {
         let mut next: Option<Instant> = None;
         let mut opened = None;
         for at in 0..self.services.len() {
+            let pipe_due = self.keep_pipe(at, now);
+            next = next.into_iter().chain(pipe_due).min();
             let known = &self.services[at];
             if known.is_supervised() || known.leaving || waits_for_its_name(&self.services, &known.name) {
                 continue;
@@ -491,8 +508,13 @@ impl Tree {
             }
             if let Some(found) = self.find(known) {
                 self.services[at].found = Some(found);
+                self.services[at].pipe_due = Some(now);
+                self.keep_pipe(at, now);
                 continue;
             }
+            self.services[at].pipe_due = Some(now); // one that is there already
+            self.keep_pipe(at, now);
+            let known = &self.services[at];
             let directory = opened.get_or_insert_with(|| file::open_directory(&self.directory));
             let started = match directory {
                 Ok(directory) => self.start(at, directory.as_fd()).tried("fork for", &known.name),
@@ -505,6 +527,11 @@ impl Tree {
                 Ok(pid) => {
                     known.pid = pid;
                     known.not_before = None;
+                    if known.pipe.is_none() {
+                        let pipe_due = now + PIPE_PAUSE;
+                        known.pipe_due = Some(pipe_due);
+                        next = Some(next.map_or(pipe_due, |next| next.min(pipe_due)));
+                    }
                     known.settles_since = None;
                 }
                 Err(failure) => {
@@ -517,6 +544,19 @@ impl Tree {
             }
         }
         next
+    }
+
+    /// Opens the pipe of a service if that is due, and says when it is. Without a log service there is none.
+    fn keep_pipe(&mut self, at: usize, now: Instant) -> Option<Instant> {
+        let known = &mut self.services[at];
+        if known.pipe_due.is_some_and(|due| due <= now) {
+            known.pipe_due = None;
+            let pipe = Probe::new(self.directory.join(&known.name)).open_pipe();
+            if let Some(pipe) = pipe.filter(|pipe| fd::is_below(pipe.as_fd(), self.most_held)) {
+                known.pipe = Some(pipe);
+            }
+        }
+        known.pipe_due
     }
 
     /// When to look again at a directory that is still being filled; None for one that can be taken.

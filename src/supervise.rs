@@ -416,6 +416,12 @@ impl Probe {
         })
     }
 
+    /// Opens the pipe to the log service to hold it, without a word to its writers or readers.
+    pub fn open_pipe(&self) -> Option<File> {
+        let pipe = file::open_read(self.directory.join("supervise/pipe")).ok()?;
+        pipe.metadata().is_ok_and(|found| found.file_type().is_fifo()).then_some(pipe)
+    }
+
     /// The status record, if a runsv is alive to keep it.
     pub fn status(&self) -> Result<Status, Unreachable> {
         self.open_ok()?;

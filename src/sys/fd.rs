@@ -121,6 +121,11 @@ pub fn duplicate_above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd>
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Whether its number is below `number`.
+pub fn is_below(fd: BorrowedFd<'_>, number: u64) -> bool {
+    u64::try_from(fd.as_raw_fd()).is_ok_and(|own| own < number)
+}
+
 /// Whether a read from `fd` would return at once: with bytes, with the end, or with an error.
 ///
 /// Unlike O_NONBLOCK this changes nothing for the other holders of the same open file.

@@ -30,6 +30,11 @@ pub fn raise_open_files() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
 }
 
+/// The soft limit of open descriptors.
+pub fn open_files() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
+}
+
 /// Adds `by` to this process's nice value, as nice(2).
 pub fn add_nice(by: i32) -> io::Result<()> {
     Errno::clear(); // -1 is also a valid result: only errno tells them apart

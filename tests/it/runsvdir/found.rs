@@ -70,3 +70,46 @@ fn one_that_was_told_to_exit_comes_back_as_any_other() {
     assert_eq!((tree.heard(), tree.heard()), ("foo finish".into(), "foo up".into()));
     assert!(keeper.runsvs().contains(&parent(pid_of(&tree, "services/foo"))));
 }
+
+/// Writes the lines that it is given through a FIFO, into its log.
+const WRITER: &str = "exec 3<>lines; while IFS= read -r line <&3; do echo \"$line\"; say wrote; done";
+/// What comes before it is told to read stays in its pipe.
+const LOG: &str = "read -r _ <../gate; while IFS= read -r line; do say \"line $line\"; done";
+
+#[test]
+fn what_is_in_a_pipe_outlives_the_service_its_log_service_and_their_supervisor() {
+    let tree = Tree::new();
+    let service = tree.service("services/foo").run(WRITER).log(LOG);
+    for fifo in ["gate", "lines"] {
+        homerun::sys::file::make_fifo(&tree.path("services/foo").join(fifo), 0o600).unwrap();
+    }
+    let mut lines = homerun::sys::file::open_read_write(tree.path("services/foo/lines")).unwrap();
+    let foo = service.made();
+    let mut keeper = keep(&tree);
+    let up = |directory: &str, other_than: i32| {
+        let runs = |status: &homerun::model::status::Status| ![0, other_than].contains(&status.pid);
+        tree.wait_status(&foo.join(directory).join("supervise"), runs).pid
+    };
+    // From the second runsv on, runsvdir need not wait until there is a pipe.
+    let first = parent(up(".", 0));
+    up("log", 0);
+    send(first, Signal::SIGKILL).unwrap();
+    wait_until_gone(first);
+    let (main, log) = (up(".", 0), up("log", 0));
+    let runsv = keeper.runsvs()[0];
+    std::io::Write::write_all(&mut lines, b"first\n").unwrap();
+    assert_eq!(tree.heard(), "wrote");
+    for pid in [runsv, main, log] {
+        send(pid, Signal::SIGKILL).unwrap();
+    }
+    [runsv, main, log].into_iter().for_each(wait_until_gone);
+    fs::write(foo.join("gate"), "\n").unwrap();
+    assert_eq!(tree.heard(), "line first");
+    up(".", main);
+    std::io::Write::write_all(&mut lines, b"second\n").unwrap();
+    let mut heard = [tree.heard(), tree.heard()];
+    heard.sort();
+    assert_eq!(heard, ["line second", "wrote"]);
+    keeper.send(Signal::SIGHUP);
+    assert_eq!(keeper.ended().code(), Some(111));
+}
