@@ -71,6 +71,24 @@ fn nothing_is_lost_by_a_full_disk_that_gets_room_again() {
 }
 
 #[test]
+fn one_that_is_killed_loses_what_it_has_read_and_could_not_write_and_nothing_else() {
+    let place = Place::with_main("");
+    fs::write(place.path("config"), "").unwrap();
+    nix::unistd::mkfifo(&place.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let next = "read go <../go; kill -KILL $pid; wait $pid; rm fill; svlogd . <&3 3<&- & pid=$!";
+    let Some(mut running) = on_a_small_disk(&place, FILL, next) else {
+        return skip("one_that_is_killed_loses_what_it_has_read...", "needs to mount a file system");
+    };
+    running.write("abc\nabcd\n");
+    running.hear(&["svlogd: pausing: unable to write to current: .: out of disk space"]);
+    running.write("def\n");
+    running.write("ghi\n");
+    fs::write(place.path("go"), "\n").unwrap();
+    assert_eq!(running.end(), Some(0));
+    assert_eq!(place.whole_log("result"), "def\nghi\n");
+}
+
+#[test]
 fn a_full_disk_takes_old_files_if_it_may() {
     let place = Place::with_main("");
     fs::write(place.path("config"), "n9\nN1\n").unwrap();
