@@ -23,20 +23,20 @@ use nix::errno::Errno;
 use crate::cli::{self, Usage};
 use crate::handover::Handed;
 use crate::model::control::{self, Control, Sig};
-use crate::model::note::{Kind, Note, Place};
+use crate::model::note::{Kind, Note, Place, Record};
 use crate::model::pair::{Joint, Pair, Who, control_event};
 use crate::model::reason::{Cause, Reasons};
 use crate::model::service::{Action, Death, Event, Hooked, Role, Service};
 use crate::model::status::{self, Status, Want};
 use crate::model::tai::Label;
 use crate::msg::{self, Failure, Speaker, Tried as _};
-use crate::supervise::{Home, Locked, Notes, Pipe};
+use crate::supervise::{self, Home, Locked, Notes, Pipe};
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Directory, Orphan, Spawn, Step};
 use crate::sys::signal::{InheritedMask, SigSet, Signal, Signals};
 use crate::sys::{clock, file};
 
-use successor::{Found, Process};
+use successor::{Found, Moment, Process};
 
 /// Wrong arguments. Source: runit 2.3.0, src/runsv.c.
 pub const EXIT_USAGE: u8 = 1;
@@ -112,7 +112,7 @@ impl Source {
 struct Side {
     home: Home,
     run: Argv,
-    since: Label,
+    since: Moment,
     process: Option<Process>,
     /// How its process ended, until that was dealt with.
     end: Option<Death>,
@@ -194,7 +194,7 @@ impl Supervisor {
         let log_held = held("log/lock");
         let has_log = if is_upgrade { log_held.is_some() } else { has_log_directory(&speaker) };
         let log_lock = if has_log { Some(lock("log", log_held)?) } else { None };
-        let notes = successor::world().and_then(|world| main_lock.open_notes(world));
+        let notes = supervise::world().and_then(|world| main_lock.open_notes(world));
         let notes = notes.inspect_err(|failure| speaker.warn_failure(failure)).ok();
         let left = |place, lock: &Locked, down| {
             let book = notes.as_ref().and_then(Notes::left)?;
@@ -324,7 +324,7 @@ impl Supervisor {
         self.look_again = Some(clock::now());
     }
 
-    /// Watches the processes that a supervisor before this one started, and carries out an exit it was told.
+    /// Watches the processes that a supervisor before this one started, and carries out what it did not come to.
     fn go_on_with_what_was_left(&mut self) {
         for (who, source) in [(Who::Main, Source::Process(Who::Main)), (Who::Log, Source::Process(Who::Log))] {
             if let Some(process) = self.side(who).and_then(|side| side.process.take()) {
@@ -338,9 +338,10 @@ impl Supervisor {
             self.watch(&hook, Source::Hook);
             self.hook = Some(hook);
         }
-        let record = self.pair.get(Who::Main).map(|main| main.record(self.main.since, 0));
-        if record.is_some_and(|it| it.want == Want::Exit && it.state == status::State::Run && !it.got_term) {
-            self.apply(Who::Main, Event::Control(Control::Exit));
+        for who in [Who::Main, Who::Log] {
+            if let Some(control) = self.pair.get(who).and_then(Service::unfinished) {
+                self.apply(who, Event::Control(control));
+            }
         }
     }
 
@@ -528,7 +529,7 @@ impl Supervisor {
                 None
             }
             Action::Stamp => {
-                let now = Label::of(clock::wall());
+                let now = Moment::now();
                 if let Some(side) = self.side(who) {
                     side.since = now;
                 }
@@ -726,8 +727,8 @@ impl Supervisor {
         if side.process.as_ref().is_some_and(Process::is_stillborn) {
             return;
         }
-        let status = service.record(side.since, side.process.as_ref().map_or(0, Process::pid));
-        side.publish(&status, who, self.notes.as_ref(), &self.speaker);
+        let record = side.record(service);
+        side.publish(record, who, self.notes.as_ref(), &self.speaker);
     }
 
     fn side(&mut self, who: Who) -> Option<&mut Side> {
@@ -742,7 +743,7 @@ const LOG: &CStr = c"./log";
 
 impl Side {
     fn new(home: Home, found: Option<Found>) -> Result<Side, Failure> {
-        let (since, process) = found.map_or((Label::of(clock::wall()), None), |found| (found.since, found.process));
+        let (since, process) = found.map_or((Moment::now(), None), |found| (found.since, found.process));
         Ok(Side {
             home,
             run: Argv::new(["./run"]).tried("prepare", "./run")?,
@@ -766,15 +767,21 @@ impl Side {
         speaker: &Speaker,
     ) -> Result<(), Failure> {
         if let Some(service) = pair.get(who) {
-            let status = service.record(self.since, self.process.as_ref().map_or(0, Process::pid));
-            self.publish(&status, who, notes, speaker);
+            self.publish(self.record(service), who, notes, speaker);
         }
         poller.watch(&self.home, Source::Control(who).key()).tried("watch", "supervise/control")
     }
 
-    fn publish(&mut self, status: &Status, who: Who, notes: Option<&Notes>, speaker: &Speaker) {
+    fn record(&self, service: &Service) -> Record {
+        let Moment { label, since_boot } = self.since;
+        let pid = self.process.as_ref().map_or(0, Process::pid);
+        Record { status: service.record(label, pid), once: service.is_once(), changed: since_boot }
+    }
+
+    fn publish(&mut self, record: Record, who: Who, notes: Option<&Notes>, speaker: &Speaker) {
+        let status = &record.status;
         // First: a newer record is another's.
-        let noted = notes.map_or(Ok(()), |notes| notes.record(place_of(who), status));
+        let noted = notes.map_or(Ok(()), |notes| notes.record(place_of(who), record));
         self.show_reason();
         // After a failure also what was published before is written again: part of it may be newer.
         if noted.is_ok() && self.retry.is_none() && self.home.has_published(status) {

@@ -9,15 +9,17 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::model::note::{BOOK_BYTES, Book, Note, Place, World};
+use crate::model::note::{BOOK_BYTES, Book, Note, Place, Record, World};
 use crate::model::reason;
 use crate::model::status::{STATUS_BYTES, Status};
 use crate::msg::{Failure, Tried as _};
 use crate::sys::walk::{self, Kind, Reached};
-use crate::sys::{fd, file, user};
+use crate::sys::{clock, fd, file, proc, user};
 
 /// runsv's end: the files it holds open and the records it writes.
 ///
@@ -178,8 +180,8 @@ impl Notes {
     }
 
     /// Notes what is about to be recorded, and whatever could not be noted before.
-    pub fn record(&self, place: Place, status: &Status) -> Result<(), Failure> {
-        let book = self.book.get().with_record(place, *status);
+    pub fn record(&self, place: Place, record: Record) -> Result<(), Failure> {
+        let book = self.book.get().with_record(place, record);
         if self.is_saved.get() && book == self.book.get() {
             return Ok(());
         }
@@ -324,6 +326,14 @@ fn supervise_of(service: &Path) -> PathBuf {
     if service == Path::new(".") { "supervise".into() } else { service.join("supervise") }
 }
 
+/// Where pids and times mean something now. Errors: there is no /proc to tell.
+pub fn world() -> Result<World, Failure> {
+    let missing = || io::Error::from(io::ErrorKind::NotFound);
+    let boot = proc::boot_id().ok_or_else(missing).tried("read", "/proc/sys/kernel/random/boot_id")?;
+    let pid_namespace = proc::pid_namespace().ok_or_else(missing).tried("stat", "/proc/self/ns/pid")?;
+    Ok(World { boot, pid_namespace })
+}
+
 /// Makes the directory `supervise`, or the target of a link of that name. Other errors show when the lock is opened.
 fn make_supervise(service: &Path, directory: &Path) -> Result<(), Failure> {
     if file::make_directory(directory, 0o700).is_ok() {
@@ -435,6 +445,19 @@ impl Probe {
         let mut bytes = [0; STATUS_BYTES]; // what follows is not looked at
         let length = file.read(&mut bytes).tried("read", name).map_err(Unreachable::Failed)?;
         Status::decode(&bytes[..length]).ok_or(Unreachable::BadFormat)
+    }
+
+    /// How long ago what `status` tells of changed, by a clock that nobody sets, if its runsv noted that.
+    pub fn age(&self, status: &Status) -> Option<Duration> {
+        static WORLD: LazyLock<Option<World>> = LazyLock::new(|| world().ok());
+        let world = (*WORLD)?;
+        let noted = |name: &str, place: Place| {
+            let mut bytes = [0; BOOK_BYTES + 1];
+            let length = self.open_file(name).ok()?.read(&mut bytes).ok()?;
+            Book::decode(&bytes[..length])?.age(place, status, world, clock::since_boot())
+        };
+        // Of a log service its service's supervisor notes it.
+        noted("supervise/process", Place::Main).or_else(|| noted("../supervise/process", Place::Log))
     }
 
     /// Why it does not do what is wanted, if its runsv says so.

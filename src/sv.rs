@@ -264,7 +264,8 @@ impl Service {
                 true
             }
         };
-        report::line(name.as_bytes(), status, clock::wall().as_secs(), normally_up)
+        let age = report::age(status, clock::wall().as_secs(), self.probe.age(status));
+        report::line(name.as_bytes(), status, age, normally_up)
     }
 
     /// `fail: NAME: ...` or `warning: NAME: ...`, without a newline.

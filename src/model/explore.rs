@@ -138,6 +138,8 @@ struct Side {
     stood_in: bool,
     /// The end of the last `run` was dealt with.
     answered: bool,
+    /// It was recorded as down since.
+    buried: bool,
     order: Order,
     recorded: Option<Recorded>,
 }
@@ -148,6 +150,7 @@ struct Recorded {
     want: Want,
     paused: bool,
     got_term: bool,
+    once: bool,
     order: Order,
 }
 
@@ -217,9 +220,10 @@ impl World {
                 self.deed(who, Action::Publish)?;
             }
         }
-        let status = self.record(Who::Main);
-        if status.is_some_and(|it| it.want == Want::Exit && it.state == State::Run && !it.got_term) {
-            self.apply(Who::Main, Event::Control(Control::Exit))?;
+        for who in [Who::Main, Who::Log] {
+            if let Some(control) = self.pair.get(who).and_then(Service::unfinished) {
+                self.apply(who, Event::Control(control))?;
+            }
         }
         self.tick()?;
         self.settle()
@@ -341,7 +345,8 @@ impl World {
     fn deed(&mut self, who: Who, action: Action) -> Result<Option<Event>, Stop> {
         self.count()?;
         let record = self.record(who);
-        let World { now, input, hooks, hook, forks, .. } = *self;
+        let World { now, input, hooks, hook, forks, pair, .. } = *self;
+        let once = pair.get(who).is_some_and(Service::is_once);
         let side = self.side(who);
         match action {
             Action::Start | Action::StartFinish(_) if side.lives => return broken("a second process"),
@@ -349,12 +354,13 @@ impl World {
             Action::Start | Action::StartFinish(_) if !forks => return Ok(Some(Event::NotStarted)),
             Action::Start => {
                 let note = Some((Kind::Run, now));
-                *side = Side { note, lives: true, told: false, stood_in: false, answered: false, ..*side };
+                *side =
+                    Side { note, lives: true, told: false, stood_in: false, answered: false, buried: false, ..*side };
             }
             Action::StartFinish(_) if side.answered => return broken("a second finish for the same end"),
             Action::StartFinish(_) => {
                 let note = Some((Kind::Finish, now));
-                *side = Side { note, lives: true, told: false, answered: true, ..*side };
+                *side = Side { note, lives: true, told: false, answered: true, buried: false, ..*side };
             }
             Action::Kill(_) if !side.lives => return broken("a signal for nobody"),
             Action::Kill(signal) => {
@@ -369,8 +375,9 @@ impl World {
             Action::KillHook if !hook => return broken("no hook to kill"),
             Action::Publish => {
                 let Some(Status { want, paused, got_term, state, .. }) = record else { return broken("no record") };
-                side.recorded = Some(Recorded { want, paused, got_term, order: side.order });
-                side.answered |= state == State::Down && !side.lives;
+                side.recorded = Some(Recorded { want, paused, got_term, once, order: side.order });
+                side.buried |= state == State::Down && !side.lives;
+                side.answered |= side.buried;
             }
             Action::KillHook | Action::Stamp | Action::SayPause(..) => {}
         }
@@ -575,14 +582,15 @@ impl Side {
     fn left(&self, has_finish: bool) -> Left {
         let remains = match self.note {
             Some((Kind::Run, since)) if self.lives => Remains::Run { since },
-            Some((Kind::Run, since)) => Remains::EndedRun { since, has_finish: has_finish && !self.answered },
+            Some((Kind::Run, since)) => Remains::EndedRun { since, has_finish: has_finish && !self.buried },
             Some((Kind::Finish, since)) if self.lives => Remains::Finish { since },
             _ => Remains::Nothing,
         };
         let want = if self.order == Order::Up { Want::Up } else { Want::Down };
-        let new = Recorded { want, paused: false, got_term: false, order: self.order };
-        let Recorded { want, paused, got_term, .. } = self.recorded.unwrap_or(new);
-        Left { want, paused, got_term, remains }
+        let new = Recorded { want, paused: false, got_term: false, once: false, order: self.order };
+        let Recorded { want, paused, got_term, once, .. } = self.recorded.unwrap_or(new);
+        let once = once && (self.note.is_none() || self.buried || self.lives);
+        Left { want, paused, got_term, once, remains }
     }
 }
 
@@ -779,4 +787,20 @@ fn a_service_and_its_log_service_keep_their_promises_whatever_happens() {
     let found = explored(true, Some(true), 5, scope);
     assert!(found.paths > 1_000_000, "{found:?}");
     explored(false, Some(false), 4, scope);
+}
+
+/// Up to 3 events, and a kill of the supervisor at any deed of any of them: over a million paths.
+#[test]
+fn a_service_keeps_its_promises_also_when_its_supervisors_are_killed() {
+    let scope = Scope { main: b"udoxtkp", log: b"", faults: true, kills: true };
+    let found = explored(true, None, 3, scope);
+    assert!(found.paths > 1_000_000, "{found:?}");
+}
+
+/// Up to 3 events, and a kill of the supervisor at any deed of any of them: over a million paths.
+#[test]
+fn a_service_and_its_log_service_keep_their_promises_also_when_their_supervisors_are_killed() {
+    let scope = Scope { main: b"udox", log: b"ud", faults: true, kills: true };
+    let found = explored(true, Some(true), 3, scope);
+    assert!(found.paths > 1_000_000, "{found:?}");
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::status::{STATUS_BYTES, Status, Want};
+use super::status::{STATUS_BYTES, State, Status, Want};
 
 /// What a process is to its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,16 +71,30 @@ pub struct World {
 /// | 24..32   | pids    | u64, little-endian: the inode of the pid namespace             |
 /// | 32..40   | serving | u64, little-endian: 1, or 0 once the supervisor ended in order |
 /// | 40..136  | notes   | three [`Note`]s: the service, its log service, the hook        |
-/// | 136..184 | records | two: the service, its log service                              |
-///
-/// A record is what was last to be written to `status`, with its 20 bytes, and then a u32, little-endian: 0 no record,
-/// 1 a record, 2 one that wants exit, which those bytes cannot tell from down.
+/// | 136..200 | records | two [`Record`]s: the service, its log service                  |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Book {
     world: World,
     serving: bool,
     notes: [Option<Note>; 3],
-    records: [Option<Status>; 2],
+    records: [Option<Record>; 2],
+}
+
+/// What was last to be written to `status`, and what that cannot tell.
+///
+/// | bytes  | field   | form                                                                             |
+/// |--------|---------|----------------------------------------------------------------------------------|
+/// | 0..20  | status  | as in `status`                                                                   |
+/// | 20..24 | more    | u32, little-endian: 0 no record; 1, plus 2 for one that wants exit, plus 4 for once |
+/// | 24..32 | changed | u64, little-endian: nanoseconds since the kernel started, at the time of `since` |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The record itself.
+    pub status: Status,
+    /// It is to be started once, or left to run until it ends.
+    pub once: bool,
+    /// The time of `since`, by a clock that nobody sets.
+    pub changed: Duration,
 }
 
 /// The size of a [`Book`].
@@ -89,7 +103,9 @@ pub const BOOK_BYTES: usize = RECORDS_AT + 2 * RECORD_BYTES;
 pub const NOTE_BYTES: usize = 32;
 const HEAD_BYTES: usize = 40;
 const RECORDS_AT: usize = HEAD_BYTES + 3 * NOTE_BYTES;
-const RECORD_BYTES: usize = STATUS_BYTES + 4;
+const RECORD_BYTES: usize = STATUS_BYTES + 12;
+const EXIT: u64 = 2;
+const ONCE: u64 = 4;
 const FORM: &[u8; 8] = b"homerun1";
 
 impl Place {
@@ -197,16 +213,30 @@ impl Book {
     }
 
     /// What was last to be recorded of one of them. Of a hook there is no record.
-    pub fn record(&self, place: Place) -> Option<Status> {
+    pub fn record(&self, place: Place) -> Option<Record> {
         self.records.get(place.index()).copied().flatten()
     }
 
     /// The same with what is recorded of one of them.
-    pub fn with_record(mut self, place: Place, status: Status) -> Book {
+    pub fn with_record(mut self, place: Place, new: Record) -> Book {
         if let Some(record) = self.records.get_mut(place.index()) {
-            *record = Some(status);
+            *record = Some(new);
         }
         self
+    }
+
+    /// Whether the end of its last process was dealt with: it was recorded as down after it had begun.
+    pub fn has_buried(&self, place: Place) -> bool {
+        let is_over = |record: Record, note: Note| record.status.state == State::Down && record.changed >= note.noted;
+        self.record(place).is_some_and(|record| self.note(place).is_none_or(|note| is_over(record, note)))
+    }
+
+    /// How long ago, at `now` since the kernel started, what `status` tells of changed; `None` where it tells of
+    /// something else than what was noted in this world.
+    pub fn age(&self, place: Place, status: &Status, world: World, now: Duration) -> Option<Duration> {
+        let record = self.record(place).filter(|_| self.was_left_in(world))?;
+        let is_it = record.status.encode() == status.encode();
+        now.checked_sub(record.changed).filter(|_| is_it)
     }
 
     /// The same book after its supervisor ended in order.
@@ -215,21 +245,23 @@ impl Book {
     }
 }
 
-fn encode_record(status: Status) -> [u8; RECORD_BYTES] {
+fn encode_record(record: Record) -> [u8; RECORD_BYTES] {
+    let Record { status, once, changed } = record;
     let mut bytes = [0; RECORD_BYTES];
     bytes[..STATUS_BYTES].copy_from_slice(&status.encode());
-    bytes[STATUS_BYTES] = if status.want == Want::Exit { 2 } else { 1 };
+    let more = 1 + if status.want == Want::Exit { EXIT } else { 0 } + if once { ONCE } else { 0 };
+    bytes[STATUS_BYTES..][..4].copy_from_slice(&more.to_le_bytes()[..4]);
+    bytes[STATUS_BYTES + 4..].copy_from_slice(&nanoseconds(changed).to_le_bytes());
     bytes
 }
 
-fn decode_record(bytes: &[u8]) -> Option<Status> {
-    let (status, kind) = bytes.split_at_checked(STATUS_BYTES)?;
-    let status = Status::decode(status)?;
-    match number(kind) {
-        1 => Some(status),
-        2 => Some(Status { want: Want::Exit, ..status }),
-        _ => None,
-    }
+fn decode_record(bytes: &[u8]) -> Option<Record> {
+    let (status, rest) = bytes.split_at_checked(STATUS_BYTES)?;
+    let (more, changed) = rest.split_at_checked(4)?;
+    let (status, more) = (Status::decode(status)?, number(more));
+    let want = if more & EXIT == 0 { status.want } else { Want::Exit };
+    let changed = Duration::from_nanos(number(changed));
+    (more & 1 == 1).then_some(Record { status: Status { want, ..status }, once: more & ONCE != 0, changed })
 }
 
 fn nanoseconds(time: Duration) -> u64 {
@@ -244,7 +276,6 @@ fn number(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::status::State;
     use crate::model::tai::Label;
 
     const WORLD: World = World { boot: *b"0123456789abcdef", pid_namespace: 0xf000_0001 };
@@ -269,17 +300,18 @@ mod tests {
         let since = Label::decode(*b"abcdefghijkl");
         let (paused, want, got_term, state) = (false, Want::Exit, true, State::Run);
         let status = Status { since, pid: 258, paused, want, got_term, state };
-        let book = Book::new(WORLD).with_note(Place::Log, note()).with_record(Place::Log, status);
+        let record = Record { status, once: true, changed: Duration::from_nanos(0x102) };
+        let book = Book::new(WORLD).with_note(Place::Log, note()).with_record(Place::Log, record);
         let mut wanted = b"homerun10123456789abcdef\x01\0\0\xf0\0\0\0\0\x01\0\0\0\0\0\0\0".to_vec();
         wanted.extend([0; 32]);
         wanted.extend(note().encode());
         wanted.extend([0; 32]);
-        wanted.extend([0; 24]);
-        wanted.extend(b"abcdefghijkl\x02\x01\0\0\0d\x01\x01\x02\0\0\0");
+        wanted.extend([0; 32]);
+        wanted.extend(b"abcdefghijkl\x02\x01\0\0\0d\x01\x01\x07\0\0\0\x02\x01\0\0\0\0\0\0");
         assert_eq!(book.encode(), *wanted);
         assert_eq!(Book::decode(&wanted), Some(book));
         assert_eq!((book.note(Place::Main), book.note(Place::Log)), (None, Some(note())));
-        assert_eq!((book.record(Place::Main), book.record(Place::Log)), (None, Some(status)));
+        assert_eq!((book.record(Place::Main), book.record(Place::Log)), (None, Some(record)));
     }
 
     #[test]
@@ -304,6 +336,43 @@ mod tests {
         assert!(!book.closed().was_left_in(WORLD), "its supervisor ended in order");
         assert!(!book.was_left_in(World { boot: [0; 16], ..WORLD }), "the machine was started again");
         assert!(!book.was_left_in(World { pid_namespace: 1, ..WORLD }), "that was in another container");
+    }
+
+    /// A book of a service that runs since 100 s after the kernel started.
+    fn running() -> (Book, Status) {
+        let since = Label::of(Duration::from_secs(1_000_000));
+        let (paused, want, got_term, state) = (false, Want::Up, false, State::Run);
+        let status = Status { since, pid: 258, paused, want, got_term, state };
+        let changed = Duration::from_secs(100);
+        let note = Note { asked: changed, noted: changed, ..note() };
+        let record = Record { status, once: false, changed };
+        (Book::new(WORLD).with_note(Place::Main, note).with_record(Place::Main, record), status)
+    }
+
+    #[test]
+    fn an_age_does_not_depend_on_the_clock_and_is_that_of_the_record_that_was_noted() {
+        let (book, status) = running();
+        let age = |status: &Status, world: World, now: u64| {
+            book.age(Place::Main, status, world, Duration::from_secs(now)).map(|age| age.as_secs())
+        };
+        assert_eq!(age(&status, WORLD, 107), Some(7));
+        assert_eq!(age(&status, WORLD, 99), None, "that is another clock");
+        assert_eq!(age(&status, World { boot: [0; 16], ..WORLD }, 107), None, "that was before the machine started");
+        let later = Status { since: Label::of(Duration::from_secs(1_000_001)), ..status };
+        assert_eq!(age(&later, WORLD, 107), None, "another supervisor wrote it");
+        assert_eq!(book.closed().age(Place::Main, &status, WORLD, Duration::from_secs(107)), None);
+    }
+
+    #[test]
+    fn an_end_has_been_dealt_with_once_it_is_down_after_it_began() {
+        let (book, status) = running();
+        let down = |changed: u64| {
+            let status = Status { pid: 0, state: State::Down, ..status };
+            book.with_record(Place::Main, Record { status, once: false, changed: Duration::from_secs(changed) })
+        };
+        assert!(!book.has_buried(Place::Main));
+        assert!(down(101).has_buried(Place::Main));
+        assert!(!down(99).has_buried(Place::Main), "it was down before it began");
     }
 
     #[test]

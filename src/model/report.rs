@@ -1,5 +1,7 @@
 //! What sv says of a service, and whether an order has reached its goal.
 
+use std::time::Duration;
+
 use super::order::Goal;
 use super::status::{State, Status, Want};
 use super::tai::Label;
@@ -55,11 +57,24 @@ pub fn reached(goal: Goal, status: &Status, before: Incarnation) -> Reached {
     }
 }
 
+/// How many seconds ago the last change was, at Unix time `now`; `measured` is that by a clock that nobody sets, where it
+/// is known.
+///
+/// Source: runit 2.3.0, `svstatus_print` in src/sv.c: the difference of the seconds of both times. Differs: where the
+/// clock has been set meanwhile it is what was measured.
+pub fn age(status: &Status, now: u64, measured: Option<Duration>) -> u64 {
+    let told = now.checked_sub(status.since.unix_seconds());
+    match (told, measured.map(|measured| measured.as_secs())) {
+        (Some(told), Some(measured)) if told.abs_diff(measured) > 1 => measured,
+        (Some(told), _) => told,
+        (None, measured) => measured.unwrap_or(0),
+    }
+}
+
 /// `STATE: NAME: (pid N) SECs, ...`, without a newline.
 ///
-/// `now` is Unix seconds; `normally_up` that there is no `down` file. Source: runit 2.3.0, `svstatus_print` in
-/// src/sv.c.
-pub fn line(name: &[u8], status: &Status, now: u64, normally_up: bool) -> Vec<u8> {
+/// `age` is in seconds; `normally_up` that there is no `down` file. Source: runit 2.3.0, `svstatus_print` in src/sv.c.
+pub fn line(name: &[u8], status: &Status, age: u64, normally_up: bool) -> Vec<u8> {
     let state = match status.state {
         State::Down => "down: ",
         State::Run => "run: ",
@@ -70,7 +85,7 @@ pub fn line(name: &[u8], status: &Status, now: u64, normally_up: bool) -> Vec<u8
     if status.state != State::Down {
         line.extend_from_slice(format!("(pid {}) ", status.pid).as_bytes());
     }
-    line.extend_from_slice(format!("{}s", now.saturating_sub(status.since.unix_seconds())).as_bytes());
+    line.extend_from_slice(format!("{age}s").as_bytes());
     let runs = status.pid != 0;
     let remarks = [
         (runs && !normally_up, ", normally down"),
@@ -89,7 +104,6 @@ pub fn line(name: &[u8], status: &Status, now: u64, normally_up: bool) -> Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn status() -> Status {
         Status {
@@ -103,7 +117,7 @@ mod tests {
     }
 
     fn said(status: Status, normally_up: bool) -> String {
-        String::from_utf8(line(b"foo", &status, 101, normally_up)).unwrap()
+        String::from_utf8(line(b"foo", &status, age(&status, 101, None), normally_up)).unwrap()
     }
 
     #[test]
@@ -116,6 +130,18 @@ mod tests {
         assert_eq!(said(Status { want: Want::Down, ..down }, false), "down: foo: 1s");
         assert_eq!(said(Status { state: State::Finish, ..status() }, true), "finish: foo: (pid 7) 1s");
         assert_eq!(said(Status { state: State::Unknown(9), ..status() }, true), "foo: (pid 7) 1s");
+    }
+
+    #[test]
+    fn an_age_is_what_was_measured_where_the_clock_was_set_meanwhile() {
+        let seconds = Duration::from_secs;
+        let status = Status { since: Label::of(seconds(50_000)), ..status() };
+        let of = |now: u64, measured: u64| age(&status, now, Some(seconds(measured)));
+        assert_eq!(of(50_007, 7), 7);
+        assert_eq!(of(50_007, 6), 7, "as the original counts: of whole seconds");
+        assert_eq!(of(50_007 + 3 * 3600, 7), 7, "it was set forward");
+        assert_eq!(of(50_007 - 3 * 3600, 7), 7, "it was set back");
+        assert_eq!(age(&status, 50_007, None), 7, "nobody measured it");
     }
 
     #[test]

@@ -35,7 +35,7 @@ enum State {
     Down { not_before: Option<Instant>, at_earliest: Option<Instant>, once: bool },
     /// The hook `control/u`, before a start.
     Starting { once: bool },
-    /// `run`, since `started`; `once` when it is the one that was asked for, or is to be the last.
+    /// `run`, since `started`; `once` when it is left to run until it ends: it was to run once, or was told to end.
     Run { started: Instant, once: bool },
     /// `finish`, for a `run` that was started at `started`; with `retry_at` it could not be started yet.
     Finish { started: Instant, death: Death, retry_at: Option<Instant> },
@@ -70,6 +70,8 @@ pub struct Left {
     pub paused: bool,
     /// It was sent TERM.
     pub got_term: bool,
+    /// It is to be started once, or left to run until it ends.
+    pub once: bool,
     /// What became of its process.
     pub remains: Remains,
 }
@@ -229,14 +231,14 @@ impl Service {
     pub fn resumed(role: Role, left: Left, now: Instant) -> Service {
         let death = Death::Unseen;
         let state = match left.remains {
-            Remains::Nothing => State::READY,
-            Remains::Run { since } => State::Run { started: since, once: false },
+            Remains::Nothing => State::Down { not_before: None, at_earliest: None, once: left.once },
+            Remains::Run { since } => State::Run { started: since, once: left.once },
             Remains::EndedRun { since, has_finish: true } if role == Role::Main => {
                 State::Finish { started: since, death, retry_at: Some(now) }
             }
             Remains::EndedRun { since, .. } => {
                 let not_before = Some(since + respawn::PAUSE);
-                State::Down { not_before, at_earliest: not_before, once: false }
+                State::Down { not_before, at_earliest: not_before, once: left.once }
             }
             Remains::Finish { since } => State::Finish { started: since, death, retry_at: None },
         };
@@ -309,6 +311,24 @@ impl Service {
             State::Finish { retry_at, .. } => retry_at.is_none(),
         };
         is_told && self.hook.is_none() && self.pending[0].is_none() && !self.input_ended && self.want != Want::Exit
+    }
+
+    /// Whether it is to be started once, or left to run until it ends.
+    pub fn is_once(&self) -> bool {
+        match self.state {
+            State::Down { once, .. } | State::Starting { once } | State::Run { once, .. } => once,
+            State::Finish { .. } => false,
+        }
+    }
+
+    /// The command that a supervisor was told and could not carry out any more: it runs and is to be stopped.
+    pub fn unfinished(&self) -> Option<Control> {
+        match self.want {
+            _ if !self.runs() || self.is_once() => None,
+            Want::Up => None,
+            Want::Down => Some(Control::Down),
+            Want::Exit => Some(Control::Exit),
+        }
     }
 
     /// Whether nothing may be started for now.
@@ -560,9 +580,12 @@ impl Service {
 
     /// TERM unless a hook stood in for it; CONT and the second hook when it is not to come back.
     fn stop(&mut self, want: Want, term: bool, live: bool, now: Instant, actions: &mut Actions) {
+        if let State::Run { once, .. } = &mut self.state {
+            *once |= want != Want::Up;
+        }
         if term {
             self.got_term = true;
-            actions.push(Action::Kill(Sig::Term));
+            actions.push_signal(Sig::Term);
             actions.push(Action::Publish);
         }
         let afterwards = match want {
@@ -571,7 +594,7 @@ impl Service {
             Want::Exit => Control::Exit,
         };
         if live {
-            actions.push(Action::Kill(Sig::Cont));
+            actions.push_signal(Sig::Cont);
         }
         let kill_is_next = self.pending[0] == Some(Deed::Signal(Control::Kill));
         if self.role == Role::Main && !kill_is_next {
@@ -661,7 +684,23 @@ impl Actions {
         Actions { list: [None; Actions::CAPACITY] }
     }
 
+    /// A signal comes before the record that tells of it: it is no lie, should the supervisor be killed between.
+    fn push_signal(&mut self, signal: Sig) {
+        let last = self.list.iter_mut().rfind(|place| place.is_some());
+        match last {
+            Some(last) if *last == Some(Action::Publish) => {
+                *last = Some(Action::Kill(signal));
+                self.push(Action::Publish);
+            }
+            _ => self.push(Action::Kill(signal)),
+        }
+    }
+
     fn push(&mut self, action: Action) {
+        let last = self.list.iter().rfind(|place| place.is_some());
+        if action == Action::Publish && last == Some(&Some(Action::Publish)) {
+            return; // nothing has changed since
+        }
         if let Some(free) = self.list.iter_mut().find(|place| place.is_none()) {
             *free = Some(action);
         }

@@ -3,11 +3,10 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::model::note::{Book, Kind, Note, Place, World};
+use crate::model::note::{Book, Kind, Note, Place, Record};
 use crate::model::service::{Left, Remains};
 use crate::model::status::Status;
 use crate::model::tai::Label;
-use crate::msg::{Failure, Tried as _};
 use crate::sys::process::{Born, Orphan};
 use crate::sys::signal::Signal;
 use crate::sys::{clock, proc};
@@ -56,12 +55,25 @@ impl Process {
     }
 }
 
-/// Where pids and times mean something now. Errors: there is no /proc to tell.
-pub fn world() -> Result<World, Failure> {
-    let missing = || io::Error::from(io::ErrorKind::NotFound);
-    let boot = proc::boot_id().ok_or_else(missing).tried("read", "/proc/sys/kernel/random/boot_id")?;
-    let pid_namespace = proc::pid_namespace().ok_or_else(missing).tried("stat", "/proc/self/ns/pid")?;
-    Ok(World { boot, pid_namespace })
+/// A point in time, by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// What the wall clock said.
+    pub label: Label,
+    /// Time since the kernel started.
+    pub since_boot: Duration,
+}
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Moment {
+        Moment { label: Label::of(clock::wall()), since_boot: clock::since_boot() }
+    }
+
+    /// When a process was noted, as the wall clock would say now.
+    fn of(note: &Note) -> Moment {
+        Moment { label: Label::of(clock::wall().saturating_sub(age(note))), since_boot: note.noted }
+    }
 }
 
 /// What was left of a service or its log service.
@@ -71,7 +83,7 @@ pub struct Found {
     /// What still runs.
     pub process: Option<Process>,
     /// The time of the last change.
-    pub since: Label,
+    pub since: Moment,
 }
 
 impl Found {
@@ -83,23 +95,28 @@ impl Found {
     pub fn of(book: &Book, place: Place, last: Option<Status>, new: Status, has_finish: bool) -> Found {
         let now = clock::now();
         let noted = book.record(place);
-        let is_last = noted.is_some_and(|noted| last.is_none_or(|last| last.since <= noted.since));
-        let record = noted.filter(|_| is_last).unwrap_or(new);
+        let is_last = noted.is_some_and(|noted| last.is_none_or(|last| last.since <= noted.status.since));
+        let new = Record { status: new, once: false, changed: clock::since_boot() };
+        let Record { status: record, once, changed } = noted.filter(|_| is_last).unwrap_or(new);
+        let is_buried = is_last && book.has_buried(place);
         let note = book.note(place);
         let process = note.as_ref().and_then(find);
         let remains = match (note.map(|note| (note.kind, began(&note, now))), &process) {
             (Some((Kind::Run, since)), Some(_)) => Remains::Run { since },
-            (Some((Kind::Run, since)), None) if is_last => Remains::EndedRun { since, has_finish },
+            (Some((Kind::Run, since)), None) if is_last => {
+                Remains::EndedRun { since, has_finish: has_finish && !is_buried }
+            }
             (Some((Kind::Finish, since)), Some(_)) => Remains::Finish { since },
             _ => Remains::Nothing,
         };
         let is_recorded = process.as_ref().map_or(0, Process::pid) == record.pid;
         let since = match note {
-            _ if is_recorded => record.since,
-            Some(note) if remains.is_something() => Label::of(clock::wall().saturating_sub(age(&note))),
-            _ => Label::of(clock::wall()),
+            _ if is_recorded => Moment { label: record.since, since_boot: changed },
+            Some(note) if remains.is_something() => Moment::of(&note),
+            _ => Moment::now(),
         };
-        let left = Left { want: record.want, paused: record.paused, got_term: record.got_term, remains };
+        let once = once && (is_buried || matches!(remains, Remains::Run { .. }));
+        let left = Left { want: record.want, paused: record.paused, got_term: record.got_term, once, remains };
         Found { left, process, since }
     }
 }

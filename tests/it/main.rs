@@ -7,6 +7,7 @@ mod bad_input;
 mod chaos;
 mod chpst;
 mod clients;
+mod clock;
 mod deaf;
 mod failing;
 mod golden;

@@ -229,6 +229,42 @@ fn a_hook_goes_on_and_what_needs_one_waits_for_it() {
 }
 
 #[test]
+fn a_stop_that_a_hook_held_up_is_carried_out_by_the_successor() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(RUN).script("control/t", "say hook; read -r _ <go; exit 1");
+    homerun::sys::file::make_fifo(&tree.path("foo/go"), 0o600).unwrap();
+    let foo = foo.start();
+    let go = || fs::write(tree.path("foo/go"), "\n").unwrap();
+    said(&tree, "run");
+    foo.wait(is_running);
+    foo.control(b"d");
+    assert_eq!(tree.heard(), "hook");
+    foo.wait(|status| status.want == Want::Down && !status.got_term);
+    kill(foo, &[]);
+    let foo = successor(&tree);
+    go();
+    assert_eq!(tree.heard(), "hook", "nobody knows what the first one said");
+    go();
+    assert_eq!(tree.heard(), "got term");
+    foo.wait(|status| is_down(status) && status.want == Want::Down);
+    assert_eq!(foo.exit().0.code(), Some(0));
+}
+
+#[test]
+fn a_finish_that_comes_after_the_end_of_run_was_dealt_with_is_not_run_by_the_successor() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run("say run $$").start();
+    said(&tree, "run");
+    foo.control(b"d");
+    foo.wait(|status| is_down(status) && status.want == Want::Down);
+    kill(foo, &[]);
+    let foo = tree.service("foo").finish("say finish").start_heard();
+    foo.wait(|status| is_down(status) && status.want == Want::Down);
+    foo.exit();
+    assert_eq!(tree.heard_already(), None);
+}
+
+#[test]
 fn no_line_is_lost_whoever_outlives_the_supervisor() {
     let tree = Tree::new();
     let service = tree.service("foo").run(WRITER).log(LOG);
