@@ -210,7 +210,8 @@ impl Tree {
         self.hear(Duration::ZERO)
     }
 
-    fn hear(&self, patience: Duration) -> Option<String> {
+    /// The next line, if one is said within so long.
+    pub fn hear(&self, patience: Duration) -> Option<String> {
         let mut ear = self.ear.lock().unwrap();
         let deadline = Instant::now() + patience;
         loop {
