@@ -4,6 +4,7 @@
 //! does it. It never blocks and never sleeps; once it runs, no error ends it. Should it be killed all the same, the
 //! next one goes on with what runs.
 
+mod leftovers;
 mod reasons;
 mod successor;
 mod upgrade;
@@ -36,6 +37,7 @@ use crate::sys::process::{self, Argv, Directory, Orphan, Spawn, Step};
 use crate::sys::signal::{InheritedMask, SigSet, Signal, Signals};
 use crate::sys::{clock, file};
 
+use leftovers::Leftovers;
 use successor::{Found, Moment, Process};
 
 /// Wrong arguments. Source: runit 2.3.0, src/runsv.c.
@@ -157,6 +159,7 @@ struct Supervisor {
     bad_hook: Option<Control>,
     /// How the hook ended, until that was dealt with.
     hook_end: Option<Death>,
+    leftovers: Leftovers,
     /// None where they could not be opened.
     notes: Option<Notes>,
     /// A process runs whose end the poller will not report.
@@ -259,6 +262,7 @@ impl Supervisor {
             hook_end: None,
             hook_is: None,
             bad_hook: None,
+            leftovers: Leftovers::new(),
             notes,
             must_look: false,
             must_reap: is_upgrade,
@@ -293,7 +297,8 @@ impl Supervisor {
             if ready[Source::Signals.key()] && self.signals.arrived(&mut signals).is_err() {
                 self.look_later();
             }
-            if signals.contains(Signal::SIGCHLD) || self.must_look || look_again || self.must_reap {
+            let must_reap = signals.contains(Signal::SIGCHLD) || self.must_look || look_again || self.must_reap;
+            if must_reap {
                 self.reap_children();
             }
             for source in Source::ALL {
@@ -301,7 +306,7 @@ impl Supervisor {
                     self.take(source);
                 }
             }
-            self.bury();
+            self.bury(must_reap);
             self.obey(Who::Main);
             self.obey(Who::Log);
             if signals.contains(Signal::SIGTERM) {
@@ -388,6 +393,7 @@ impl Supervisor {
                 Ok(None) => return,
                 Err(error) => {
                     if error.raw_os_error() == Some(Errno::ECHILD as i32) {
+                        self.leftovers.may_be_there(false);
                         // Not ours any more: they are gone all the same.
                         self.note_end(None, Death::Exited(process::EXIT_NOT_STARTED as u8));
                     } else {
@@ -400,8 +406,11 @@ impl Supervisor {
         self.must_reap = true;
     }
 
-    /// Notes the end of the child `pid`, or of every child. Ends of others are not noted: they were reaped.
+    /// Notes the end of the child `pid`, or of every child that was started here.
     fn note_end(&mut self, pid: Option<i32>, death: Death) {
+        if let Some(pid) = pid {
+            self.leftovers.ended(pid);
+        }
         let is_it = |process: &Option<Process>| process.as_ref().is_some_and(|process| process.is_own(pid));
         for side in [Some(&mut self.main), self.log.as_mut()].into_iter().flatten() {
             if is_it(&side.process) && side.end.is_none() {
@@ -413,8 +422,8 @@ impl Supervisor {
         }
     }
 
-    /// Deals with the ends that were noted.
-    fn bury(&mut self) {
+    /// Deals with the ends that were noted, and if children were reaped with those of leftovers.
+    fn bury(&mut self, has_reaped: bool) {
         for who in [Who::Main, Who::Log] {
             let Some(side) = self.side(who) else { continue };
             let Some(death) = side.end.take() else { continue };
@@ -433,6 +442,9 @@ impl Supervisor {
             }
             let outcome = if death == Death::Exited(0) { Hooked::Done } else { Hooked::Refused };
             self.apply(Who::Main, Event::HookEnded(outcome));
+        }
+        if has_reaped && self.pair.get(Who::Main).is_some_and(Service::waits_for_leftovers) {
+            self.apply(Who::Main, Event::LeftoverEnded);
         }
     }
 
@@ -519,6 +531,24 @@ impl Supervisor {
             }
             Action::Hook(_) if who == Who::Log => Some(Event::HookEnded(Hooked::Absent)),
             Action::Hook(control) => self.start_hook(control).map(Event::HookEnded),
+            Action::LookForLeftovers if who == Who::Log => Some(Event::Left(None)),
+            Action::LookForLeftovers => Some(Event::Left(self.leftovers.look(&self.own(), &self.speaker))),
+            Action::NameLeftovers(fate) => {
+                self.name_leftovers(fate);
+                None
+            }
+            Action::EndLeftovers => {
+                self.leftovers.end(&self.own());
+                None
+            }
+            Action::EndLeftoversAgain => {
+                self.end_leftovers_again();
+                None
+            }
+            Action::KillLeftovers => {
+                self.leftovers.kill(&self.own());
+                None
+            }
             Action::KillHook => {
                 if let Some(hook) = &self.hook {
                     let _ = hook.signal(Signal::SIGKILL);
@@ -591,6 +621,7 @@ impl Supervisor {
         let cause = if death.is_some() { Cause::Finish } else { Cause::Start };
         match started {
             Ok(child) => {
+                self.leftovers.may_be_there(true);
                 match &failure {
                     Some(failure) => self.explain_start(who, cause, program.as_ref(), failure),
                     None => {
@@ -659,6 +690,7 @@ impl Supervisor {
         drop(note);
         match started {
             Ok(child) => {
+                self.leftovers.may_be_there(true);
                 match &failure {
                     Some(failure) => {
                         self.bad_hook = Some(control);
@@ -715,7 +747,10 @@ impl Supervisor {
 
     /// Writes the records; what fails is said once and tried again, with growing pauses.
     fn publish(&mut self, who: Who) {
-        let Some(service) = self.pair.get(who) else { return };
+        let Some(service) = self.pair.get(who).copied() else { return };
+        if who == Who::Main && !service.waits_for_leftovers() {
+            self.explain(who, Cause::Waiting, None);
+        }
         let side = match who {
             Who::Main => &mut self.main,
             Who::Log => match &mut self.log {
@@ -727,7 +762,8 @@ impl Supervisor {
         if side.process.as_ref().is_some_and(Process::is_stillborn) {
             return;
         }
-        let record = side.record(service);
+        let left = self.leftovers.found().filter(|_| who == Who::Main && service.waits_for_leftovers());
+        let record = side.record(&service, left);
         side.publish(record, who, self.notes.as_ref(), &self.speaker);
     }
 
@@ -767,14 +803,15 @@ impl Side {
         speaker: &Speaker,
     ) -> Result<(), Failure> {
         if let Some(service) = pair.get(who) {
-            self.publish(self.record(service), who, notes, speaker);
+            self.publish(self.record(service, None), who, notes, speaker);
         }
         poller.watch(&self.home, Source::Control(who).key()).tried("watch", "supervise/control")
     }
 
-    fn record(&self, service: &Service) -> Record {
+    /// The record of it; `left` is what a service without a process of its own waits for.
+    fn record(&self, service: &Service, left: Option<i32>) -> Record {
         let Moment { label, since_boot } = self.since;
-        let pid = self.process.as_ref().map_or(0, Process::pid);
+        let pid = self.process.as_ref().map(Process::pid).or(left).unwrap_or(0);
         Record { status: service.record(label, pid), once: service.is_once(), changed: since_boot }
     }
 

@@ -16,6 +16,7 @@ use nix::errno::Errno;
 
 use crate::model::note::{BOOK_BYTES, Book, Note, Place, Record, World};
 use crate::model::reason;
+use crate::model::seconds;
 use crate::model::status::{STATUS_BYTES, Status};
 use crate::msg::{Failure, Tried as _};
 use crate::sys::walk::{self, Kind, Reached};
@@ -347,6 +348,31 @@ fn make_supervise(service: &Path, directory: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the file `path` of a service directory says, as `read` understands its first bytes; None where it is missing.
+pub fn setting<T>(path: &str, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, Failure> {
+    let file = match file::open_read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.tried("open", path)?,
+    };
+    let said = first_bytes(file, read).tried("read", path)?;
+    said.map(Some).ok_or_else(|| Failure::said(path, "makes no sense"))
+}
+
+/// What a file such as `timeout-kill` says: s6's milliseconds, or a duration such as `5s`; None also for 0.
+pub fn timeout(path: &str) -> Result<Option<Duration>, Failure> {
+    Ok(setting(path, read_timeout)?.filter(|said| !said.is_zero()))
+}
+
+fn first_bytes<T>(mut file: File, read: impl Fn(&[u8]) -> Option<T>) -> io::Result<Option<T>> {
+    let mut bytes = [0; 64];
+    let length = file.read(&mut bytes)?;
+    Ok(read(&bytes[..length]))
+}
+
+fn read_timeout(text: &[u8]) -> Option<Duration> {
+    seconds::read_timeout(text, |text| humantime::parse_duration(text).ok())
+}
+
 /// Makes a FIFO, or finds one.
 fn make_fifo(path: &Path) -> Result<(), Failure> {
     let _ = file::make_fifo(path, 0o600); // whatever is wrong shows now
@@ -508,6 +534,12 @@ impl Probe {
         let me = user::effective_uid();
         let reached = || walk::to(&self.directory.join(Part::Ok.name()));
         me != 0 || reached().is_ok_and(|reached| reached.holder == me && may_lead(&reached))
+    }
+
+    /// What a file such as `timeout-kill` says.
+    pub fn timeout(&self, name: &str) -> Option<Duration> {
+        let said = first_bytes(self.open_file(name).ok()?, read_timeout).ok().flatten();
+        said.filter(|said| !said.is_zero())
     }
 
     /// Opens the service's file `name`, if it is a regular one.

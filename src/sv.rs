@@ -5,7 +5,7 @@
 mod wait;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -204,11 +204,9 @@ enum Trouble {
 }
 
 impl Service {
-    /// How long the service may take to stop, as its `timeout-kill` says: s6's milliseconds, or a duration.
+    /// How long the service may take to stop, as its `timeout-kill` says.
     fn time_to_stop(&self) -> Option<Duration> {
-        let mut text = [0; 64];
-        let length = self.probe.open_file("timeout-kill").ok()?.read(&mut text).ok()?;
-        seconds::read_timeout(&text[..length], |text| humantime::parse_duration(text).ok())
+        self.probe.timeout("timeout-kill")
     }
 
     /// Whether one can go to its directory. An empty name is none, as in chdir(2).

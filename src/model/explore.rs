@@ -16,6 +16,7 @@
 //! | A supervisor that quits leaves nothing that runs                                                      | [`World::settle`]  |
 //! | From one event follow at most [`DEEDS`] deeds, and a step has room for all that it asks for           | [`World::count`]   |
 //! | The record says run exactly while `run` runs, and finish while `finish` does                          | [`World::check`]   |
+//! | No start is beside what is left where that is to end first, and no stop leaves anything                | [`World::deed`]    |
 //! | What is not as it is wanted waits for something: a process, a hook, or a deadline of a minute at most | [`World::check`]   |
 //! | A deadline that passed does not come back                                                             | [`World::check`]   |
 //! | What cannot have happened changes nothing                                                             | [`World::check`]   |
@@ -33,6 +34,7 @@ use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use super::control::{Control, Sig};
+use super::leftovers::{self, Fate, Rule};
 use super::note::Kind;
 use super::pair::{Joint, Pair, Who};
 use super::respawn;
@@ -64,6 +66,10 @@ enum Happening {
     Forks,
     /// From now on no pipe can be made, or one can again.
     Pipes,
+    /// The service lets go of a process, which lives on without it.
+    Leaves,
+    /// What it let go of ends.
+    LeftEnds,
     /// The supervisor becomes its program anew, which begins with what is noted.
     Upgrades,
     /// A supervisor is started after the one that quit.
@@ -174,6 +180,12 @@ struct World {
     hooks: bool,
     forks: bool,
     pipes: bool,
+    /// Something lives that the service let go of.
+    left: bool,
+    /// It was told to end.
+    left_told: bool,
+    /// What the service says of it.
+    rule: Option<Rule>,
     quit: bool,
     /// A deadline may have passed unseen.
     late: bool,
@@ -198,6 +210,9 @@ impl World {
             hooks: false,
             forks: true,
             pipes: true,
+            left: false,
+            left_told: false,
+            rule: None,
             quit: false,
             late: false,
             deeds: 0,
@@ -233,7 +248,10 @@ impl World {
     fn after(mut self, step: Step) -> Result<World, String> {
         self.fuse = step.killed.map(|kill| kill.after);
         let result = match (self.happen(step.what), step.killed) {
-            (Ok(()) | Err(Stop::Killed), Some(kill)) => self.succeed(kill),
+            (Ok(()) | Err(Stop::Killed), Some(kill)) => {
+                self.left = false; // it is nobody's any more
+                self.succeed(kill)
+            }
             (result, _) => result,
         };
         match result {
@@ -277,14 +295,21 @@ impl World {
             Happening::Hooks => self.hooks = !self.hooks,
             Happening::Forks => self.forks = !self.forks,
             Happening::Pipes => self.pipes = !self.pipes,
+            Happening::Leaves => (self.left, self.left_told) = (true, false),
+            Happening::LeftEnds => {
+                (self.left, self.left_told) = (false, false);
+                if self.waits_for_leftovers() {
+                    self.apply(Who::Main, Event::LeftoverEnded)?;
+                }
+            }
             Happening::Upgrades => {
                 let none = Ends { main: false, log: false, hook: false };
                 return self.succeed(Kill { after: 0, with: none, has_finish: true });
             }
             Happening::Begins => {
                 let log = self.pair.get(Who::Log).map(|_| true);
-                let World { hooks, forks, pipes, .. } = *self;
-                *self = World { hooks, ..World::new(self.now, true, log) };
+                let World { hooks, forks, pipes, rule, .. } = *self;
+                *self = World { hooks, rule, ..World::new(self.now, true, log) };
                 (self.forks, self.pipes) = (forks, pipes);
             }
         }
@@ -345,11 +370,14 @@ impl World {
     fn deed(&mut self, who: Who, action: Action) -> Result<Option<Event>, Stop> {
         self.count()?;
         let record = self.record(who);
-        let World { now, input, hooks, hook, forks, pair, .. } = *self;
+        let World { now, input, hooks, hook, forks, pair, left, rule, .. } = *self;
         let once = pair.get(who).is_some_and(Service::is_once);
         let side = self.side(who);
         match action {
             Action::Start | Action::StartFinish(_) if side.lives => return broken("a second process"),
+            Action::Start if who == Who::Main && left && matches!(rule, Some(Rule::End | Rule::Wait)) => {
+                return broken("a start beside what is left");
+            }
             Action::Start if who == Who::Main && !input => return broken("a service without its log pipe"),
             Action::Start | Action::StartFinish(_) if !forks => return Ok(Some(Event::NotStarted)),
             Action::Start => {
@@ -379,6 +407,18 @@ impl World {
                 side.buried |= state == State::Down && !side.lives;
                 side.answered |= side.buried;
             }
+            Action::LookForLeftovers => {
+                let patience = leftovers::PATIENCE;
+                return Ok(Some(Event::Left(left.then_some(leftovers::Left { rule, patience }))));
+            }
+            Action::NameLeftovers(_) | Action::EndLeftovers | Action::EndLeftoversAgain | Action::KillLeftovers
+                if !left || rule == Some(Rule::Keep) =>
+            {
+                return broken("nobody is left to deal with");
+            }
+            Action::NameLeftovers(Fate::GivenUp) => self.left = false,
+            Action::NameLeftovers(_) => {}
+            Action::EndLeftovers | Action::EndLeftoversAgain | Action::KillLeftovers => self.left_told = true,
             Action::KillHook | Action::Stamp | Action::SayPause(..) => {}
         }
         Ok(None)
@@ -401,7 +441,8 @@ impl World {
             match joint {
                 None => return Ok(()),
                 Some(Joint::Quit) => {
-                    if self.main.lives || self.log.lives || self.hook {
+                    let has_left = self.left && self.rule != Some(Rule::Keep);
+                    if self.main.lives || self.log.lives || self.hook || has_left {
                         return broken("it quits and leaves something that runs");
                     }
                     self.count()?;
@@ -459,7 +500,7 @@ impl World {
             return Ok(());
         }
         let deadline = self.pair.deadline();
-        let waits = self.main.lives || self.log.lives || self.hook || deadline.is_some();
+        let waits = self.main.lives || self.log.lives || self.hook || self.left || deadline.is_some();
         for (who, side) in [(Who::Main, &self.main), (Who::Log, &self.log)] {
             let Some(record) = self.record(who) else { continue };
             if (record.state == State::Run) != side.is(Kind::Run) {
@@ -504,7 +545,7 @@ impl World {
             _ if self.hook => false,
             _ if self.main.stood_in && self.main.is(Kind::Run) => true,
             Order::Up => runs,
-            Order::Down => self.is_down(Who::Main),
+            Order::Down => self.is_down(Who::Main) && (!self.left || self.rule == Some(Rule::Keep)),
             Order::Once => runs || self.is_down(Who::Main),
             Order::Exit => false,
         }
@@ -565,11 +606,17 @@ impl World {
             Some(Happening::HookEnds(Hooked::Refused))
         } else if self.main.lives && (self.main.told || self.main.is(Kind::Finish)) {
             Some(Happening::Ends(Who::Main, ok, false))
+        } else if self.left && (self.left_told || self.waits_for_leftovers()) {
+            Some(Happening::LeftEnds)
         } else if self.log.lives && (self.log.told || !self.input) {
             Some(Happening::Ends(Who::Log, ok, false))
         } else {
             self.due()
         }
+    }
+
+    fn waits_for_leftovers(&self) -> bool {
+        self.pair.get(Who::Main).is_some_and(Service::waits_for_leftovers)
     }
 
     fn due(&self) -> Option<Happening> {
@@ -608,6 +655,8 @@ struct Scope {
     faults: bool,
     /// Supervisors are killed.
     kills: bool,
+    /// The service leaves something behind.
+    leaves: bool,
 }
 
 impl Scope {
@@ -643,6 +692,12 @@ impl Scope {
         if world.hook {
             all.push(Happening::HookEnds(Hooked::Done));
             all.push(Happening::HookEnds(Hooked::Refused));
+        }
+        if self.leaves && world.main.lives && !world.left {
+            all.push(Happening::Leaves);
+        }
+        if world.left {
+            all.push(Happening::LeftEnds);
         }
         if self.faults {
             all.extend([Happening::Hooks, Happening::Forks]);
@@ -775,7 +830,7 @@ fn explored(up: bool, log: Option<bool>, depth: usize, scope: Scope) -> Explored
 /// Up to 5 events, of 18 kinds: over a million paths.
 #[test]
 fn a_service_keeps_its_promises_whatever_happens() {
-    let scope = Scope { main: b"udoxtkpch", log: b"", faults: true, kills: false };
+    let scope = Scope { main: b"udoxtkpch", log: b"", faults: true, kills: false, leaves: false };
     let found = explored(true, None, 5, scope);
     assert!(found.paths > 1_000_000, "{found:?}");
 }
@@ -783,7 +838,7 @@ fn a_service_keeps_its_promises_whatever_happens() {
 /// Up to 5 events, of 20 kinds: over a million paths.
 #[test]
 fn a_service_and_its_log_service_keep_their_promises_whatever_happens() {
-    let scope = Scope { main: b"uxtk", log: b"udok", faults: true, kills: false };
+    let scope = Scope { main: b"uxtk", log: b"udok", faults: true, kills: false, leaves: false };
     let found = explored(true, Some(true), 5, scope);
     assert!(found.paths > 1_000_000, "{found:?}");
     explored(false, Some(false), 4, scope);
@@ -792,7 +847,7 @@ fn a_service_and_its_log_service_keep_their_promises_whatever_happens() {
 /// Up to 3 events, and a kill of the supervisor at any deed of any of them: over a million paths.
 #[test]
 fn a_service_keeps_its_promises_also_when_its_supervisors_are_killed() {
-    let scope = Scope { main: b"udoxtkp", log: b"", faults: true, kills: true };
+    let scope = Scope { main: b"udoxtkp", log: b"", faults: true, kills: true, leaves: false };
     let found = explored(true, None, 3, scope);
     assert!(found.paths > 1_000_000, "{found:?}");
 }
@@ -800,7 +855,18 @@ fn a_service_keeps_its_promises_also_when_its_supervisors_are_killed() {
 /// Up to 3 events, and a kill of the supervisor at any deed of any of them: over a million paths.
 #[test]
 fn a_service_and_its_log_service_keep_their_promises_also_when_their_supervisors_are_killed() {
-    let scope = Scope { main: b"udox", log: b"ud", faults: true, kills: true };
+    let scope = Scope { main: b"udox", log: b"ud", faults: true, kills: true, leaves: false };
     let found = explored(true, Some(true), 3, scope);
     assert!(found.paths > 1_000_000, "{found:?}");
+}
+
+/// Up to 5 events, of 13 kinds, for each rule.
+#[test]
+fn a_service_that_leaves_something_behind_keeps_its_promises_whatever_happens() {
+    let scope = Scope { main: b"udoxtk", log: b"", faults: false, kills: false, leaves: true };
+    for rule in [None, Some(Rule::End), Some(Rule::Wait), Some(Rule::Keep)] {
+        let world = World { rule, ..World::new(Instant::now(), true, None) };
+        let found = explore(vec![world, World { hooks: true, ..world }], 5, scope);
+        assert!(found.paths > 30_000, "{found:?}");
+    }
 }

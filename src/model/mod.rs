@@ -10,6 +10,7 @@ mod explore;
 pub mod family;
 pub mod handover;
 pub mod ids;
+pub mod leftovers;
 pub mod limit;
 pub mod line;
 pub mod logconfig;

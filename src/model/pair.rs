@@ -151,17 +151,20 @@ mod tests {
     use super::*;
     use crate::model::service::{Action, Death, Hooked};
 
-    /// Steps `pair` and answers every hook with "there is none".
+    /// Steps `pair` and answers every hook, and every look for leftovers, with "there is none".
     fn step(pair: Pair, who: Who, event: Event, now: Instant) -> (Pair, Vec<Action>) {
         let (mut pair, actions) = pair.step(who, event, now);
         let mut done = Vec::new();
         for action in actions {
             done.push(action);
-            if let Action::Hook(_) = action {
-                let (next, more) = step(pair, who, Event::HookEnded(Hooked::Absent), now);
-                pair = next;
-                done.extend(more);
-            }
+            let answer = match action {
+                Action::Hook(_) => Event::HookEnded(Hooked::Absent),
+                Action::LookForLeftovers => Event::Left(None),
+                _ => continue,
+            };
+            let (next, more) = step(pair, who, answer, now);
+            pair = next;
+            done.extend(more);
         }
         (pair, done)
     }

@@ -27,15 +27,16 @@ pub fn last_look(wait: Duration, between: Duration) -> Duration {
     between.saturating_mul(u32::try_from(looks).unwrap_or(u32::MAX))
 }
 
-/// What a file such as `timeout-kill` says: milliseconds, or a duration such as `5s`; `None` for anything else and
-/// for 0, which means "none".
+/// What a file such as `timeout-kill` says: milliseconds, or a duration such as `5s`; `None` for anything else.
+///
+/// 0 means "no timeout".
 ///
 /// Source: s6-supervise, `timeout-kill` and `timeout-finish`.
 pub fn read_timeout(text: &[u8], duration: impl Fn(&str) -> Option<Duration>) -> Option<Duration> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let said = if is_number { Some(Duration::from_millis(number(text.as_bytes()))) } else { duration(text) };
-    said.filter(|said| !said.is_zero()).map(|said| said.min(LONGEST))
+    said.map(|said| said.min(LONGEST))
 }
 
 /// Decimal digits; more than fits is as large as can be.
@@ -75,7 +76,7 @@ mod tests {
         let cases: [(&[u8], Option<u64>); 6] = [
             (b"35000\n", Some(35)),
             (b"2m\n", Some(120)),
-            (b"0\n", None),
+            (b"0\n", Some(0)),
             (b"", None),
             (b"soon", None),
             (b"\xff", None),

@@ -8,6 +8,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use super::control::{Control, Sig};
+use super::leftovers::{self, Fate, Occasion, Plan, Rule};
 use super::respawn::{self, Respawn};
 use super::status::{self, Want};
 
@@ -39,6 +40,30 @@ enum State {
     Run { started: Instant, once: bool },
     /// `finish`, for a `run` that was started at `started`; with `retry_at` it could not be started yet.
     Finish { started: Instant, death: Death, retry_at: Option<Instant> },
+    /// Nothing but what it left behind. Once that is dealt with, `after` follows.
+    Clearing { after: After, stage: Stage },
+}
+
+/// What follows once leftovers are dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum After {
+    /// The end of a `run` that was started at `started`, with its `finish`.
+    Run { started: Instant, once: bool },
+    /// As for [`State::Down`], and the start if it is due.
+    Down { not_before: Option<Instant>, at_earliest: Option<Instant>, once: bool },
+}
+
+/// How far it has come with leftovers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stage {
+    /// It was asked whether there are any.
+    Looking,
+    /// They are waited for.
+    Waiting,
+    /// They were sent TERM, and are so once more at `again`. They are killed at `until`.
+    Asked { again: Option<Instant>, until: Instant },
+    /// They were killed, and are given up at this moment.
+    Killed(Instant),
 }
 
 impl State {
@@ -134,6 +159,10 @@ pub enum Event {
     },
     /// The answer to [`Action::Hook`].
     HookEnded(Hooked),
+    /// The answer to [`Action::LookForLeftovers`]; `None` when there are none.
+    Left(Option<leftovers::Left>),
+    /// A process ended that the service had left behind.
+    LeftoverEnded,
     /// Nobody will write into the log service's standard input any more.
     InputEnded,
     /// A deadline may have passed.
@@ -154,6 +183,16 @@ pub enum Action {
     Hook(Control),
     /// Kill the hook that runs.
     KillHook,
+    /// Look what the service left behind; answer with [`Event::Left`] at once. A log service leaves nothing.
+    LookForLeftovers,
+    /// Name what it left behind, and what becomes of it.
+    NameLeftovers(Fate),
+    /// Send TERM and CONT to what it left behind, as far as that was not done yet.
+    EndLeftovers,
+    /// Send TERM and CONT to all of it once more.
+    EndLeftoversAgain,
+    /// Send KILL to what it left behind.
+    KillLeftovers,
     /// The time of the last change is now.
     Stamp,
     /// Write the records.
@@ -203,6 +242,8 @@ pub struct Service {
     held: bool,
     input_ended: bool,
     drain_tries: u8,
+    /// The last command was a stop: what the service leaves behind is to end with it.
+    stopping: bool,
     hook: Option<Hook>,
     pending: [Option<Deed>; PENDING],
 }
@@ -220,6 +261,7 @@ impl Service {
             held: false,
             input_ended: false,
             drain_tries: 0,
+            stopping: false,
             hook: None,
             pending: [None; PENDING],
         }
@@ -246,7 +288,8 @@ impl Service {
         let got_term = left.got_term && matches!(state, State::Run { .. });
         // A log service that was on its way out reads on, as this supervisor holds its input open.
         let want = if role == Role::Log && left.want == Want::Exit { Want::Up } else { left.want };
-        Service { state, want, paused: left.paused, got_term, ..service }
+        let stopping = want != Want::Up; // that one run was asked for cannot be told from a stop that is under way
+        Service { state, want, paused: left.paused, got_term, stopping, ..service }
     }
 
     /// The same while a hook runs that the supervisor before this one started, and whose answer is lost.
@@ -261,10 +304,12 @@ impl Service {
     pub fn step(mut self, event: Event, now: Instant) -> (Service, Actions) {
         let mut actions = Actions::none();
         match event {
-            Event::Control(control) => self.obey(control, &mut actions),
+            Event::Control(control) => self.obey(control, now, &mut actions),
             Event::NotStarted => self.not_started(now, &mut actions),
             Event::Died { death, has_finish } => self.died(death, has_finish, now, &mut actions),
             Event::HookEnded(outcome) => self.hook_ended(outcome, now, &mut actions),
+            Event::Left(left) => self.looked(left, now, &mut actions),
+            Event::LeftoverEnded => self.look_again(&mut actions),
             Event::InputEnded => self.input_ended(&mut actions),
             Event::Tick => self.tick(now, &mut actions),
         }
@@ -277,6 +322,8 @@ impl Service {
         let start = match self.state {
             State::Down { not_before, .. } if self.wants_start() && !self.held && self.hook.is_none() => not_before,
             State::Finish { retry_at, .. } => retry_at,
+            State::Clearing { stage: Stage::Asked { again, until }, .. } => Some(again.unwrap_or(until)),
+            State::Clearing { stage: Stage::Killed(at), .. } => Some(at),
             _ => None,
         };
         let hook = self.hook.and_then(|hook| hook.deadline);
@@ -306,7 +353,7 @@ impl Service {
     pub fn is_at_rest(&self) -> bool {
         let is_told = match self.state {
             State::Down { once, .. } => !once,
-            State::Starting { .. } => false,
+            State::Starting { .. } | State::Clearing { .. } => false,
             State::Run { .. } => true,
             State::Finish { retry_at, .. } => retry_at.is_none(),
         };
@@ -317,6 +364,7 @@ impl Service {
     pub fn is_once(&self) -> bool {
         match self.state {
             State::Down { once, .. } | State::Starting { once } | State::Run { once, .. } => once,
+            State::Clearing { after: After::Run { once, .. } | After::Down { once, .. }, .. } => once,
             State::Finish { .. } => false,
         }
     }
@@ -329,6 +377,11 @@ impl Service {
             Want::Down => Some(Control::Down),
             Want::Exit => Some(Control::Exit),
         }
+    }
+
+    /// Whether the end of a process that it left behind matters to it.
+    pub fn waits_for_leftovers(&self) -> bool {
+        matches!(self.state, State::Clearing { .. })
     }
 
     /// Whether nothing may be started for now.
@@ -357,6 +410,24 @@ impl Service {
             State::Finish { started, death, retry_at } => {
                 State::Finish { started: start(started), death, retry_at: retry_at.map(deadline) }
             }
+            State::Clearing { after, stage } => {
+                let after = match after {
+                    After::Run { started, once } => After::Run { started: start(started), once },
+                    After::Down { not_before, at_earliest, once } => After::Down {
+                        not_before: not_before.map(deadline),
+                        at_earliest: at_earliest.map(deadline),
+                        once,
+                    },
+                };
+                let stage = match stage {
+                    Stage::Looking | Stage::Waiting => stage,
+                    Stage::Asked { again, until } => {
+                        Stage::Asked { again: again.map(deadline), until: deadline(until) }
+                    }
+                    Stage::Killed(at) => Stage::Killed(deadline(at)),
+                };
+                State::Clearing { after, stage }
+            }
         };
         if let Some(hook) = &mut self.hook {
             hook.deadline = hook.deadline.map(deadline);
@@ -368,13 +439,18 @@ impl Service {
     pub fn record(&self, since: super::tai::Label, pid: i32) -> status::Status {
         let state = match self.state {
             State::Down { .. } | State::Starting { .. } => status::State::Down,
+            State::Clearing { stage: Stage::Looking, .. } => status::State::Down,
+            State::Clearing { .. } => status::State::Finish,
             State::Run { .. } => status::State::Run,
             State::Finish { .. } => status::State::Finish,
         };
         status::Status { since, pid, paused: self.paused, want: self.want, got_term: self.got_term, state }
     }
 
-    fn obey(&mut self, control: Control, actions: &mut Actions) {
+    fn obey(&mut self, control: Control, now: Instant, actions: &mut Actions) {
+        if matches!(control, Control::Up | Control::Once | Control::Down | Control::Exit) {
+            self.stopping = matches!(control, Control::Down | Control::Exit);
+        }
         match control {
             Control::Exit if self.role == Role::Log => {}
             Control::Up => self.change_want(Want::Up, false, actions),
@@ -385,9 +461,10 @@ impl Service {
                 if self.runs() {
                     self.later(Deed::Stop { want });
                 }
+                self.clear_stopped(actions);
             }
             Control::Term => self.later(Deed::Stop { want: self.want }),
-            Control::Kill => self.kill(actions),
+            Control::Kill => self.kill(now, actions),
             Control::Pause | Control::Continue if !self.runs_or_starts() => {
                 self.paused = control == Control::Pause;
                 actions.push(Action::Publish);
@@ -409,7 +486,13 @@ impl Service {
                 *once = run_once;
                 *not_before = *at_earliest;
             }
-            State::Starting { once } | State::Run { once, .. } => *once = run_once,
+            State::Starting { once }
+            | State::Run { once, .. }
+            | State::Clearing { after: After::Run { once, .. }, .. } => *once = run_once,
+            State::Clearing { after: After::Down { not_before, at_earliest, once }, .. } => {
+                *once = run_once;
+                *not_before = *at_earliest;
+            }
             State::Finish { .. } => {}
         }
         self.respawn = Respawn::default();
@@ -417,8 +500,8 @@ impl Service {
     }
 
     /// `k` does not wait for a hook: it ends it, and what waits behind it, which was meant for a process that is to
-    /// end now. It also ends a `finish`.
-    fn kill(&mut self, actions: &mut Actions) {
+    /// end now. It also ends a `finish`, and leftovers that are waited for.
+    fn kill(&mut self, now: Instant, actions: &mut Actions) {
         if let Some(hook) = self.hook {
             self.kill_hook_if(|_| true, actions);
             self.forget_pending();
@@ -429,6 +512,7 @@ impl Service {
         match self.state {
             State::Run { .. } | State::Starting { .. } => self.later(Deed::Signal(Control::Kill)),
             State::Finish { retry_at: None, .. } => actions.push(Action::Kill(Sig::Kill)),
+            State::Clearing { .. } => self.kill_leftovers(now, actions),
             State::Finish { .. } | State::Down { .. } => {}
         }
     }
@@ -465,7 +549,7 @@ impl Service {
             State::Down { once, .. } | State::Starting { once } => {
                 once || self.want == Want::Up || (self.want == Want::Exit && self.drain_tries > 0)
             }
-            State::Run { .. } | State::Finish { .. } => false,
+            State::Run { .. } | State::Finish { .. } | State::Clearing { .. } => false,
         }
     }
 
@@ -483,7 +567,7 @@ impl Service {
                 self.state = State::Finish { started, death, retry_at: Some(now + pause) };
                 actions.push(Action::Publish);
             }
-            State::Down { .. } | State::Starting { .. } => {}
+            State::Down { .. } | State::Starting { .. } | State::Clearing { .. } => {}
         }
     }
 
@@ -502,11 +586,102 @@ impl Service {
                     actions.push(Action::StartFinish(death));
                     actions.push(Action::Publish);
                 } else {
-                    self.end_life(started, now, actions);
+                    self.ended(started, now, actions);
                 }
             }
-            State::Finish { started, retry_at: None, .. } => self.end_life(started, now, actions),
-            State::Down { .. } | State::Starting { .. } | State::Finish { .. } => {}
+            State::Finish { started, retry_at: None, .. } => self.ended(started, now, actions),
+            State::Down { .. } | State::Starting { .. } | State::Finish { .. } | State::Clearing { .. } => {}
+        }
+    }
+
+    /// Its process is gone. After a stop, what it left behind goes first.
+    fn ended(&mut self, started: Instant, now: Instant, actions: &mut Actions) {
+        if self.stopping && self.role == Role::Main {
+            self.clear(After::Run { started, once: false }, actions);
+        } else {
+            self.end_life(started, now, false, actions);
+        }
+    }
+
+    /// Looks for leftovers, before `after`.
+    fn clear(&mut self, after: After, actions: &mut Actions) {
+        self.state = State::Clearing { after, stage: Stage::Looking };
+        actions.push(Action::LookForLeftovers);
+    }
+
+    /// A stop of a service whose process is gone already: what an earlier one left behind goes, too.
+    fn clear_stopped(&mut self, actions: &mut Actions) {
+        match self.state {
+            _ if self.role == Role::Log => {}
+            State::Down { not_before, at_earliest, once } => {
+                self.clear(After::Down { not_before, at_earliest, once }, actions);
+            }
+            State::Clearing { after, stage: Stage::Waiting } => self.clear(after, actions),
+            State::Clearing { .. } | State::Starting { .. } | State::Run { .. } | State::Finish { .. } => {}
+        }
+    }
+
+    /// What the look for leftovers found.
+    fn looked(&mut self, left: Option<leftovers::Left>, now: Instant, actions: &mut Actions) {
+        let State::Clearing { after, stage } = self.state else { return };
+        let Some(left) = left else { return self.cleared(now, actions) };
+        let occasion = if self.stopping { Occasion::Stop } else { Occasion::Start };
+        let plan = Rule::plan(left.rule, occasion);
+        match (stage, plan) {
+            (Stage::Looking, Plan::Ignore) => return self.cleared(now, actions),
+            (Stage::Looking, Plan::Name) => {
+                actions.push(Action::NameLeftovers(Fate::Beside));
+                return self.cleared(now, actions);
+            }
+            (Stage::Looking, Plan::Wait) => {
+                self.state = State::Clearing { after, stage: Stage::Waiting };
+                actions.push(Action::NameLeftovers(Fate::Awaited));
+            }
+            (Stage::Looking, Plan::End) => {
+                let (again, until) = (now + leftovers::AGAIN, now + left.patience);
+                let stage = Stage::Asked { again: (again < until).then_some(again), until };
+                self.state = State::Clearing { after, stage };
+                if occasion == Occasion::Start {
+                    actions.push(Action::NameLeftovers(Fate::Ended));
+                }
+                actions.push(Action::EndLeftovers);
+            }
+            (Stage::Waiting, _) => {}
+            (Stage::Asked { .. }, _) => actions.push(Action::EndLeftovers), // some came only when others ended
+            (Stage::Killed(_), _) => actions.push(Action::KillLeftovers),
+        }
+        actions.push(Action::Publish);
+    }
+
+    fn look_again(&mut self, actions: &mut Actions) {
+        if matches!(self.state, State::Clearing { .. }) {
+            actions.push(Action::LookForLeftovers);
+        }
+    }
+
+    fn kill_leftovers(&mut self, now: Instant, actions: &mut Actions) {
+        if let State::Clearing { stage, .. } = &mut self.state {
+            if !matches!(stage, Stage::Killed(_)) {
+                *stage = Stage::Killed(now + leftovers::LAST_PATIENCE);
+            }
+            actions.push(Action::KillLeftovers);
+        }
+    }
+
+    /// Nothing is left, or nothing that is to be dealt with.
+    fn cleared(&mut self, now: Instant, actions: &mut Actions) {
+        let State::Clearing { after, stage } = self.state else { return };
+        match after {
+            After::Run { started, once } => self.end_life(started, now, once, actions),
+            After::Down { not_before, at_earliest, once } => {
+                self.state = State::Down { not_before, at_earliest, once };
+                if stage != Stage::Looking {
+                    actions.push(Action::Publish);
+                }
+                if self.start_is_due(now) {
+                    self.begin_start(now, actions);
+                }
+            }
         }
     }
 
@@ -526,8 +701,8 @@ impl Service {
         }
     }
 
-    fn end_life(&mut self, started: Instant, now: Instant, actions: &mut Actions) {
-        let pause = self.go_down(started, now, false, actions);
+    fn end_life(&mut self, started: Instant, now: Instant, once: bool, actions: &mut Actions) {
+        let pause = self.go_down(started, now, once, actions);
         if self.respawn.is_growing() && self.wants_start() {
             actions.push(Action::SayPause(self.respawn.young_deaths(), pause));
         }
@@ -539,7 +714,7 @@ impl Service {
         self.respawn = respawn;
         self.got_term = false;
         self.state = if pause.is_zero() {
-            State::READY
+            State::Down { not_before: None, at_earliest: None, once }
         } else {
             State::Down { not_before: Some(now + pause), at_earliest: Some(now + respawn::PAUSE), once }
         };
@@ -574,6 +749,9 @@ impl Service {
             if self.pending[0].is_some() {
                 self.forget_pending();
                 actions.push(Action::Publish);
+            }
+            if self.stopping {
+                self.clear_stopped(actions);
             }
         }
     }
@@ -638,6 +816,21 @@ impl Service {
             actions.push(Action::StartFinish(death));
             actions.push(Action::Publish);
         }
+        match self.state {
+            State::Clearing { stage: Stage::Asked { until, .. }, .. } if until <= now => {
+                actions.push(Action::NameLeftovers(Fate::Killed));
+                self.kill_leftovers(now, actions);
+            }
+            State::Clearing { after, stage: Stage::Asked { again: Some(again), until } } if again <= now => {
+                self.state = State::Clearing { after, stage: Stage::Asked { again: None, until } };
+                actions.push(Action::EndLeftoversAgain);
+            }
+            State::Clearing { stage: Stage::Killed(at), .. } if at <= now => {
+                actions.push(Action::NameLeftovers(Fate::GivenUp));
+                self.cleared(now, actions);
+            }
+            _ => {}
+        }
     }
 
     /// Takes up what waits: the next command, or a start that is due.
@@ -653,12 +846,24 @@ impl Service {
                 (Role::Log, Deed::Start | Deed::Afterwards(_)) => {}
             }
         }
-        if let State::Down { not_before, once, .. } = self.state
-            && self.wants_start()
-            && !self.held
-            && self.hook.is_none()
-            && not_before.is_none_or(|not_before| not_before <= now)
+        if self.start_is_due(now)
+            && let State::Down { not_before, at_earliest, once } = self.state
         {
+            match self.role {
+                Role::Main => self.clear(After::Down { not_before, at_earliest, once }, actions),
+                Role::Log => self.begin_start(now, actions),
+            }
+        }
+    }
+
+    fn start_is_due(&self, now: Instant) -> bool {
+        let State::Down { not_before, .. } = self.state else { return false };
+        let is_free = !self.held && self.hook.is_none();
+        is_free && self.wants_start() && not_before.is_none_or(|not_before| not_before <= now)
+    }
+
+    fn begin_start(&mut self, now: Instant, actions: &mut Actions) {
+        if let State::Down { once, .. } = self.state {
             // A step of its own, also for a log service: what is published before it must still say down.
             self.state = State::Starting { once };
             self.run_hook(Deed::Start, now, actions);
@@ -761,12 +966,29 @@ mod tests {
         slow_hooks: bool,
         starts: u8,
         terms: u8,
+        /// Something that the service left behind runs.
+        left: bool,
+        /// What the service directory says of it.
+        rule: Option<Rule>,
+        /// It was sent TERM, or KILL.
+        is_ending: bool,
     }
 
     impl World {
         fn new(role: Role, up: bool) -> World {
             let service = Service::new(role, up);
-            World { service, now: Instant::now(), process: false, hook: false, slow_hooks: false, starts: 0, terms: 0 }
+            World {
+                service,
+                now: Instant::now(),
+                process: false,
+                hook: false,
+                slow_hooks: false,
+                starts: 0,
+                terms: 0,
+                left: false,
+                rule: None,
+                is_ending: false,
+            }
         }
 
         fn give(&mut self, event: Event) -> Vec<Action> {
@@ -786,6 +1008,8 @@ mod tests {
             match action {
                 Action::Start | Action::StartFinish(_) => {
                     assert!(!self.process, "a second process");
+                    let in_the_way = self.left && matches!(self.rule, Some(Rule::End | Rule::Wait));
+                    assert!(action != Action::Start || !in_the_way, "a start beside what is left");
                     self.process = true;
                     self.starts = self.starts.saturating_add(1);
                 }
@@ -801,6 +1025,16 @@ mod tests {
                     }
                 }
                 Action::KillHook => assert!(self.hook, "no hook to kill"),
+                Action::LookForLeftovers => {
+                    let patience = leftovers::PATIENCE;
+                    return self.give(Event::Left(self.left.then_some(leftovers::Left { rule: self.rule, patience })));
+                }
+                Action::EndLeftovers | Action::EndLeftoversAgain | Action::KillLeftovers => {
+                    assert!(self.left && self.rule != Some(Rule::Keep), "nobody to end");
+                    self.is_ending = true;
+                }
+                Action::NameLeftovers(Fate::GivenUp) => self.left = false,
+                Action::NameLeftovers(_) => assert!(self.left, "nobody to name"),
                 Action::Stamp | Action::Publish | Action::SayPause(..) => {}
             }
             Vec::new()
@@ -815,6 +1049,12 @@ mod tests {
             assert!(self.process);
             self.process = false;
             self.give(Event::Died { death, has_finish })
+        }
+
+        /// What was left behind ends.
+        fn clears(&mut self) -> Vec<Action> {
+            (self.left, self.is_ending) = (false, false);
+            self.give(Event::LeftoverEnded)
         }
 
         fn after(&mut self, pause: Duration) -> Vec<Action> {
@@ -920,11 +1160,13 @@ mod tests {
     fn once_is_not_forgotten_when_no_process_can_be_made() {
         let (service, now) = (Service::new(Role::Main, false), Instant::now());
         let (service, _) = service.step(Event::Control(Control::Once), now);
+        let (service, _) = service.step(Event::Left(None), now);
         let (service, actions) = service.step(Event::HookEnded(Hooked::Absent), now);
         assert!(actions.into_iter().any(|action| action == Action::Start));
         let (service, _) = service.step(Event::NotStarted, now);
         assert_eq!(service.deadline(), Some(now + SECOND), "it is tried again");
-        let (_, actions) = service.step(Event::Tick, now + SECOND);
+        let (service, _) = service.step(Event::Tick, now + SECOND);
+        let (_, actions) = service.step(Event::Left(None), now + SECOND);
         assert!(actions.into_iter().any(|action| action == Action::Hook(Control::Up)));
     }
 
@@ -1046,5 +1288,101 @@ mod tests {
         assert_eq!(arguments(7 << 8), ("7".to_owned(), "0".to_owned()));
         assert_eq!(arguments(9), ("-1".to_owned(), "9".to_owned()));
         assert_eq!(arguments(6 | 128), ("-1".to_owned(), "134".to_owned()));
+    }
+
+    fn left_by(rule: Option<Rule>) -> World {
+        World { left: true, rule, ..running() }
+    }
+
+    #[test]
+    fn a_stop_ends_what_is_left_and_is_over_only_then() {
+        for rule in [None, Some(Rule::End), Some(Rule::Wait)] {
+            let mut world = left_by(rule);
+            world.control(b'd');
+            assert_eq!(world.dies(OK, false), [Action::LookForLeftovers, Action::EndLeftovers, Action::Publish]);
+            assert_eq!(world.state(), status::State::Finish, "it is not down yet");
+            assert!(world.clears().contains(&Action::Publish));
+            assert!(world.service.is_settled_down());
+        }
+        let mut world = left_by(Some(Rule::Keep));
+        world.control(b'd');
+        world.dies(OK, false);
+        assert!(world.service.is_settled_down() && world.left);
+    }
+
+    #[test]
+    fn a_stop_ends_what_an_earlier_run_left_also_in_the_pause() {
+        let mut world = left_by(None);
+        world.dies(OK, false);
+        assert!(world.control(b'd').contains(&Action::EndLeftovers));
+        world.clears();
+        world.control(b'u');
+        assert!(!world.process, "the second is not over");
+        assert!(world.after(SECOND).contains(&Action::Start));
+    }
+
+    #[test]
+    fn what_does_not_end_is_killed_and_at_last_given_up() {
+        let mut world = left_by(None);
+        world.control(b'x');
+        world.dies(OK, false);
+        assert_eq!(world.after(leftovers::AGAIN), [Action::EndLeftoversAgain]);
+        assert_eq!(world.after(leftovers::PATIENCE - leftovers::AGAIN - SECOND), []);
+        assert_eq!(world.after(SECOND), [Action::NameLeftovers(Fate::Killed), Action::KillLeftovers]);
+        assert_eq!(world.give(Event::LeftoverEnded)[1], Action::KillLeftovers, "others came in its place");
+        assert_eq!(world.after(leftovers::LAST_PATIENCE)[0], Action::NameLeftovers(Fate::GivenUp));
+        assert!(world.service.is_settled_down());
+    }
+
+    #[test]
+    fn a_start_is_beside_what_is_left_or_after_it_as_the_service_says() {
+        for (rule, fate) in [(None, Some(Fate::Beside)), (Some(Rule::Keep), None)] {
+            let mut world = left_by(rule);
+            world.dies(OK, false);
+            let deeds = world.after(SECOND);
+            assert!(deeds.contains(&Action::Start) && world.left);
+            let named = deeds.iter().find(|deed| matches!(deed, Action::NameLeftovers(_)));
+            assert_eq!(named, fate.map(Action::NameLeftovers).as_ref());
+        }
+        for (rule, fate) in [(Rule::End, Fate::Ended), (Rule::Wait, Fate::Awaited)] {
+            let mut world = left_by(Some(rule));
+            world.dies(OK, false);
+            assert!(world.after(SECOND).contains(&Action::NameLeftovers(fate)));
+            assert_eq!(world.state(), status::State::Finish);
+            assert_eq!(world.is_ending, rule == Rule::End);
+            assert!(world.clears().contains(&Action::Start));
+        }
+    }
+
+    #[test]
+    fn commands_are_obeyed_while_leftovers_are_waited_for() {
+        let waiting = || {
+            let mut world = left_by(Some(Rule::Wait));
+            world.dies(OK, false);
+            world.after(SECOND);
+            world
+        };
+        assert_eq!(waiting().control(b'k'), [Action::KillLeftovers]);
+        let mut world = waiting();
+        assert!(world.control(b'd').contains(&Action::EndLeftovers));
+        assert_eq!(world.service.want(), Want::Down);
+        world.control(b'u');
+        assert!(world.clears().contains(&Action::Start));
+        let mut world = waiting();
+        world.control(b'o');
+        assert!(world.clears().contains(&Action::Start));
+        world.dies(OK, false);
+        assert!(world.service.is_settled_down());
+    }
+
+    #[test]
+    fn a_run_that_was_asked_for_once_may_leave_something_behind() {
+        let mut world = left_by(None);
+        world.control(b'o');
+        world.now += 5 * SECOND;
+        world.dies(OK, false);
+        assert!(world.service.is_settled_down() && world.left);
+        world.control(b'd');
+        assert!(world.is_ending, "a stop ends it");
     }
 }

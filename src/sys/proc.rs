@@ -1,7 +1,7 @@
 //! What /proc tells of other processes.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Duration;
 
 /// A process and its parent.
@@ -22,6 +22,49 @@ pub fn relations() -> Vec<Relation> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
         .filter_map(|pid| relation(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?))
         .collect()
+}
+
+/// The children of this process, which has one thread.
+#[derive(Debug)]
+pub struct Children {
+    /// Open from the start, so that a lack of descriptors cannot hide them. None where the kernel has no such file.
+    file: Option<File>,
+}
+
+impl Children {
+    /// Opens the kernel's list of them.
+    pub fn open() -> Children {
+        Children { file: File::open("/proc/thread-self/children").ok() }
+    }
+
+    /// Gives each child (of more than five hundred, the first), also one that has ended and was not reaped, to `visit`
+    /// until that says false.
+    pub fn visit(&self, mut visit: impl FnMut(i32) -> bool) {
+        let Some(file) = &self.file else {
+            let own = i32::try_from(std::process::id()).unwrap_or_default();
+            relations().iter().filter(|it| it.parent == own).take_while(|it| visit(it.pid)).for_each(drop);
+            return;
+        };
+        // In one piece, so that no number is put together from two states of the list: of very many, some.
+        let mut bytes = [0; 4096];
+        let length = file.read_at(&mut bytes, 0).unwrap_or(0);
+        let whole = bytes[..length].iter().rposition(|byte| *byte == b' ').unwrap_or(0);
+        let pids = bytes[..whole].split(|byte| *byte == b' ').filter_map(|pid| str::from_utf8(pid).ok()?.parse().ok());
+        pids.take_while(|pid| visit(*pid)).for_each(drop);
+    }
+
+    /// Whether a child has ended and waits to be reaped. One that /proc hides is said to live.
+    pub fn has_ended(pid: i32) -> bool {
+        fs::read(format!("/proc/{pid}/stat")).is_ok_and(|stat| relation(pid, &stat).is_some_and(|it| it.ended))
+    }
+
+    /// A child's name: that of its program, unless it gave itself another. What cannot be printed is `?`.
+    pub fn name(pid: i32) -> Vec<u8> {
+        let mut name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_else(|_| b"?".to_vec());
+        name.pop_if(|last| *last == b'\n');
+        name.iter_mut().filter(|byte| !matches!(byte, b' '..=b'~')).for_each(|byte| *byte = b'?');
+        name
+    }
 }
 
 /// The command line of a process, each argument ended by a NUL; empty when it cannot be seen.
@@ -114,6 +157,26 @@ mod tests {
         assert!(age < Duration::from_secs(86_400), "made {age:?} ago");
         assert!(boot_id().is_some_and(|id| id != [0; 16]) && boot_id() == boot_id());
         assert!(pid_namespace().is_some());
+    }
+
+    #[test]
+    fn a_child_is_among_the_children_until_it_is_reaped_and_has_a_name() {
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let children = Children::open(); // of this thread, and so are those that it starts
+        let is_there = || {
+            let mut found = false;
+            children.visit(|child| {
+                found |= child == pid;
+                !found
+            });
+            found
+        };
+        assert!(is_there() && !Children::has_ended(pid));
+        assert_eq!(Children::name(pid), b"cat");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!is_there());
     }
 
     #[test]

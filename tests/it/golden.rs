@@ -23,8 +23,7 @@ use crate::support::*;
 /// Stays until it is told to go.
 const STAY: &str = "say up; exec sleep 1000";
 /// Deaf to all that it can be deaf to.
-const DEAF: &str =
-    "trap '' TERM HUP ALRM INT QUIT USR1 USR2; say up; sleep 1000 >/dev/null 2>&1 & while :; do wait; done";
+const DEAF: &str = "trap '' TERM HUP ALRM INT QUIT USR1 USR2; say up; exec sleep 1000 >/dev/null 2>&1";
 /// Waits for a line in `./go`.
 const WAIT: &str = "read -r line <go";
 

@@ -1,14 +1,40 @@
 //! What services leave behind: processes that their first one has started and that live on without it.
 
+use std::fs;
 use std::time::Instant;
 
-use homerun::model::status::{State, Status};
-use homerun::sys::proc;
+use homerun::model::status::{State, Status, Want};
+use homerun::sys::signal::Signal;
+use homerun::sys::{proc, process};
 
 use crate::support::*;
 
+/// Lets go of a process in a session of its own that says which it is, and stays. Goes on once that was said.
+const LEAVE: &str = r#"[ -p said ] || mkfifo said
+( (setsid sh -c 'echo "left $$" >"$EAR"; : >said; exec sleep 1000' </dev/null >/dev/null 2>&1 &) ); : <said"#;
+/// The same with one that does not end when it is told to.
+const LEAVE_DEAF: &str = r#"[ -p said ] || mkfifo said
+( (setsid sh -c 'trap "" TERM; echo "left $$" >"$EAR"; : >said; exec sleep 1000' </dev/null >/dev/null 2>&1 &) )
+: <said"#;
+
+fn is_down(status: &Status) -> bool {
+    status.state == State::Down && status.pid == 0
+}
+
 fn is_running(status: &Status) -> bool {
     status.state == State::Run && status.pid != 0
+}
+
+/// Whether a process is there.
+fn lives(pid: i32) -> bool {
+    proc::relations().iter().any(|it| it.pid == pid && !it.ended)
+}
+
+/// What is said next of a process: its pid.
+fn said(tree: &Tree, word: &str) -> i32 {
+    let line = tree.heard();
+    let pid = line.strip_prefix(word).and_then(|rest| rest.trim_start().parse().ok());
+    pid.unwrap_or_else(|| panic!("{line:?} is not the {word} of a process"))
 }
 
 /// Waits until a runsv has dealt with everything that came before.
@@ -47,4 +73,220 @@ fn what_a_service_lets_go_of_becomes_a_child_of_its_supervisor_and_is_reaped() {
     settle(&foo);
     assert_eq!(children(), []);
     foo.exit();
+}
+
+#[test]
+fn a_stop_ends_what_the_service_has_let_go_of_before_it_counts_as_down() {
+    let tree = Tree::new();
+    let run = format!("{LEAVE}\n{LEAVE}\n(sleep 1000 &); say run; read -r line <gate");
+    let service = tree.service("foo").run(&run).log("exec cat >/dev/null");
+    homerun::sys::file::make_fifo(&tree.path("foo/gate"), 0o600).unwrap();
+    let foo = service.start();
+    let mut said: Vec<String> = (0..3).map(|_| tree.heard()).collect();
+    said.sort();
+    assert_eq!(said.pop().unwrap(), "run");
+    let log = foo.wait_log(is_running).pid;
+    let stopped = tree.sv(&["stop", "foo"]);
+    assert_eq!(stopped.code, Some(0), "{stopped:?}");
+    let runsv = i32::try_from(foo.child.id()).unwrap();
+    let left: Vec<i32> = proc::relations().iter().filter(|it| it.parent == runsv).map(|it| it.pid).collect();
+    assert_eq!(left, [log]);
+    assert!(!said.iter().any(|line| lives(line.strip_prefix("left ").unwrap().parse().unwrap())), "{said:?}");
+    let (status, stderr) = foo.exit();
+    assert_eq!((status.code(), stderr), (Some(0), String::new()));
+}
+
+#[test]
+fn an_exit_of_the_supervisor_ends_what_was_let_go_of_by_run_and_by_finish() {
+    for by_signal in [false, true] {
+        let tree = Tree::new();
+        let foo = tree.service("foo").run(&format!("{LEAVE}\nsay run; exec sleep 1000"));
+        let foo = foo.finish(&format!("{LEAVE}\nsay finish")).start();
+        let mut said = vec![tree.heard(), tree.heard()];
+        foo.wait(is_running);
+        if by_signal {
+            process::send(i32::try_from(foo.child.id()).unwrap(), Signal::SIGTERM).unwrap();
+        } else {
+            foo.control(b"x");
+        }
+        assert_eq!(foo.ended().0.code(), Some(0));
+        said.extend([tree.heard(), tree.heard()]);
+        let left: Vec<i32> = said.iter().filter_map(|line| line.strip_prefix("left ")?.parse().ok()).collect();
+        assert_eq!((left.len(), left.into_iter().any(lives)), (2, false));
+    }
+}
+
+#[test]
+fn what_does_not_end_when_it_is_told_to_is_killed_after_the_time_to_stop() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(&format!("{LEAVE_DEAF}\nread -r line <gate")).file("timeout-kill", "50\n");
+    homerun::sys::file::make_fifo(&tree.path("foo/gate"), 0o600).unwrap();
+    let foo = foo.start_heard();
+    let left = said(&tree, "left");
+    foo.wait(is_running);
+    foo.control(b"d");
+    foo.wait(is_down);
+    assert!(!lives(left));
+    assert_eq!(tree.heard(), format!("runsv foo: warning: killing what the service left: pid {left} (sleep)"));
+    foo.exit();
+}
+
+#[test]
+fn kill_does_not_wait_for_the_time_to_stop() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(&format!("{LEAVE_DEAF}\nread -r line <gate")).file("timeout-kill", "1h\n");
+    homerun::sys::file::make_fifo(&tree.path("foo/gate"), 0o600).unwrap();
+    let foo = foo.start();
+    let left = said(&tree, "left");
+    foo.wait(is_running);
+    foo.control(b"d");
+    let ending = foo.wait(|status| status.state == State::Finish);
+    assert_eq!((ending.pid, ending.want), (left, Want::Down), "the record names what is waited for");
+    foo.control(b"k");
+    foo.wait(is_down);
+    assert!(!lives(left));
+    foo.exit();
+}
+
+#[test]
+fn the_log_service_and_what_it_has_started_are_not_ended_with_the_service() {
+    let tree = Tree::new();
+    let log = r#"sh -c 'echo "logs $$" >"$EAR"; exec sleep 1000' </dev/null >/dev/null 2>&1 & exec cat >/dev/null"#;
+    let foo = tree.service("foo").run("exec sleep 1000").log(log).start();
+    let child = said(&tree, "logs");
+    let log = foo.wait_log(is_running);
+    foo.control(b"d");
+    foo.wait(is_down);
+    assert!(lives(child));
+    assert_eq!(foo.wait_log(|_| true), log);
+    foo.exit();
+}
+
+#[test]
+fn a_service_is_started_beside_what_it_left_which_is_named_and_a_stop_ends_all_of_it() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(&format!("{LEAVE}\nread -r line <gate; exit 1")).finish("say finish");
+    homerun::sys::file::make_fifo(&tree.path("foo/gate"), 0o600).unwrap();
+    let foo = foo.start_heard();
+    let first = said(&tree, "left");
+    foo.wait(is_running);
+    fs::write(tree.path("foo/gate"), "\n").unwrap();
+    assert_eq!(tree.heard(), "finish");
+    assert_eq!(tree.heard(), format!("runsv foo: warning: starting beside what the service left: pid {first} (sleep)"));
+    let second = said(&tree, "left");
+    assert!(lives(first));
+    foo.wait(is_running);
+    assert_eq!(tree.sv(&["stop", "foo"]).code, Some(0));
+    assert!(!lives(first) && !lives(second));
+    assert_eq!(tree.heard(), "finish");
+    foo.exit();
+    assert_eq!(tree.heard_already(), None);
+}
+
+#[test]
+fn a_stop_in_the_pause_before_the_next_start_ends_what_was_left() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(LEAVE).start();
+    let left = said(&tree, "left");
+    foo.wait(|status| is_down(status) && status.want == Want::Up);
+    foo.control(b"d");
+    foo.wait(|status| is_down(status) && status.want == Want::Down);
+    assert!(!lives(left));
+    foo.exit();
+}
+
+#[test]
+fn with_the_rule_end_a_start_comes_after_the_end_of_what_was_left() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(&format!("{LEAVE}\nexec sleep 1000")).file("leftovers", "end\n").start_heard();
+    let left = said(&tree, "left");
+    process::send(foo.wait(is_running).pid, Signal::SIGKILL).unwrap();
+    assert_eq!(tree.heard(), format!("runsv foo: warning: ending what the service left: pid {left} (sleep)"));
+    said(&tree, "left");
+    assert!(!lives(left));
+    foo.exit();
+    assert_eq!(tree.heard_already(), None);
+}
+
+#[test]
+fn with_the_rule_wait_a_start_waits_and_commands_are_obeyed_meanwhile() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(&format!("{LEAVE}\nexec sleep 1000")).file("leftovers", "wait\n").start_heard();
+    let mut left = said(&tree, "left");
+    let die = |foo: &Running, left: i32| {
+        process::send(foo.wait(is_running).pid, Signal::SIGKILL).unwrap();
+        assert_eq!(tree.heard(), format!("runsv foo: warning: waiting for what the service left: pid {left} (sleep)"));
+        let waiting = foo.wait(|status| status.state == State::Finish);
+        assert_eq!((waiting.pid, waiting.want), (left, Want::Up));
+    };
+    // It ends by itself.
+    die(&foo, left);
+    process::send(left, Signal::SIGKILL).unwrap();
+    left = said(&tree, "left");
+    // `k` ends it.
+    die(&foo, left);
+    foo.control(b"k");
+    left = said(&tree, "left");
+    // A stop ends it, and a start is a start.
+    die(&foo, left);
+    foo.control(b"d");
+    foo.wait(is_down);
+    assert!(!lives(left));
+    foo.control(b"u");
+    said(&tree, "left");
+    foo.exit();
+}
+
+#[test]
+fn with_the_rule_keep_nothing_is_touched_or_named() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(&format!("{LEAVE}\nexec sleep 1000")).file("leftovers", "keep\n").start_heard();
+    let first = said(&tree, "left");
+    process::send(foo.wait(is_running).pid, Signal::SIGKILL).unwrap();
+    let second = said(&tree, "left");
+    foo.wait(is_running);
+    foo.control(b"d");
+    foo.wait(is_down);
+    foo.exit();
+    assert!(lives(first) && lives(second));
+    assert_eq!(tree.heard_already(), None);
+}
+
+#[test]
+fn a_rule_that_makes_no_sense_is_told_of_and_no_rule() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").run(&format!("{LEAVE}\nexec sleep 1000")).file("leftovers", "kill them\n");
+    let foo = foo.start_heard();
+    let left = said(&tree, "left");
+    foo.wait(is_running);
+    foo.control(b"d");
+    foo.wait(is_down);
+    assert_eq!(tree.heard(), "runsv foo: warning: leftovers makes no sense");
+    assert!(!lives(left));
+    foo.exit();
+}
+
+#[test]
+fn agents_and_buses_that_put_themselves_into_the_background_end_with_their_service() {
+    let starts = [
+        ("gpg-agent", "mkdir -m 700 h; gpg-agent --homedir \"$PWD/h\" --daemon >/dev/null 2>&1 </dev/null"),
+        ("dbus-daemon", "dbus-daemon --session --fork --address=unix:path=\"$PWD/bus\" --nopidfile >/dev/null 2>&1"),
+        ("ssh-agent", "ssh-agent -a \"$PWD/agent\" >/dev/null 2>&1"),
+    ];
+    for (program, start) in starts {
+        if !has(program) {
+            continue;
+        }
+        let tree = Tree::new();
+        let run = format!("{start} || say failed; say started; exec sleep 1000");
+        let foo = tree.service("foo").run(&run).start();
+        assert_eq!(tree.heard(), "started", "{program}");
+        let main = foo.wait(is_running).pid;
+        let is_it = |pid: &i32| proc::command_line(*pid).starts_with(program.as_bytes());
+        let daemon: Vec<i32> = tree.processes().into_iter().filter(is_it).collect();
+        assert!(daemon.len() == 1 && daemon[0] != main, "{program}: {daemon:?}");
+        assert_eq!(tree.sv(&["stop", "foo"]).code, Some(0), "{program}");
+        assert!(!lives(daemon[0]), "{program} runs on");
+        foo.exit();
+    }
 }

@@ -130,7 +130,7 @@ fn a_service_goes_on_also_without_its_first_thread() {
 #[test]
 fn its_end_is_seen_at_once_and_answered_as_always() {
     let tree = Tree::new();
-    let foo = tree.service("foo").run(RUN).finish("say finish $1 $2").start();
+    let foo = tree.service("foo").run(RUN).finish("say finish $1 $2").file("leftovers", "keep").start();
     let pid = said(&tree, "run");
     foo.wait(is_running);
     kill(foo, &[]);

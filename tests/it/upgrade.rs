@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use homerun::model::status::{State, Status};
+use homerun::model::status::{State, Status, Want};
 use homerun::sys::process;
 use homerun::sys::signal::Signal;
 
@@ -60,7 +60,7 @@ fn said(tree: &Tree, count: usize) -> BTreeMap<String, String> {
 #[test]
 fn a_supervisor_becomes_the_new_program_and_its_service_and_log_service_go_on() {
     let tree = Tree::with_own_programs();
-    let foo = tree.service("foo").run(RUN).log(LOG).finish("say finish $1 $2").start();
+    let foo = tree.service("foo").run(RUN).log(LOG).finish("say finish $1 $2").file("leftovers", "keep").start();
     let pids = said(&tree, 2);
     let before = (foo.wait(is_running), foo.wait_log(is_running));
     for _ in 0..3 {
@@ -131,7 +131,7 @@ fn an_upgrade_waits_for_a_hook_and_no_command_is_lost() {
     while tree.heard() != "hook" {}
     fs::write(tree.path("foo/gate"), "\n").unwrap();
     wait_until_upgraded(&tree, &foo);
-    foo.wait(|status| is_running(status) && status.want == homerun::model::status::Want::Down);
+    foo.wait(|status| is_running(status) && status.want == Want::Down);
 }
 
 #[test]
@@ -141,6 +141,8 @@ fn finish_is_told_the_true_end_whenever_it_comes() {
         let service = tree.service(&format!("s{number}")).run("say run $$; exec sleep 1000");
         let foo = service.finish("say finish $1 $2").start();
         let pid: i32 = said(&tree, 1)["run"].parse().unwrap();
+        foo.control(b"o"); // it is not to say anything once more
+        foo.wait(|status| status.want == Want::Down);
         std::thread::scope(|scope| {
             scope.spawn(|| foo.control(b"U"));
             process::send(pid, Signal::SIGKILL).unwrap();

@@ -260,7 +260,8 @@ fn a_runsvdir_that_is_a_service_takes_its_services_with_it_by_a_hook() {
     assert!(user.exit().0.success());
 }
 
-/// A container has no init but runsvdir: what services leave behind becomes its child, and it ends them all by ending.
+/// A container has no init but runsvdir: what services leave behind becomes a child of their runsv, in the original its
+/// own, and it ends them all by ending.
 #[test]
 fn a_runsvdir_may_be_the_first_process_of_a_container() {
     let options: &[&str] = if is_root() { &["--pid"] } else { &["--user", "--map-root-user", "--pid"] };
@@ -277,24 +278,26 @@ fn a_runsvdir_may_be_the_first_process_of_a_container() {
         tree.service("services/foo").run("(true & sleep 1000 &); say up; exec sleep 1000");
         let mut container = unshare(&tree).args(["runsvdir", "services"]).spawn().unwrap();
         assert_eq!(tree.heard(), "up");
-        let first = children(i32::try_from(container.id()).unwrap(), false)[0];
+        let first = below(i32::try_from(container.id()).unwrap(), false)[0];
         let deadline = Instant::now() + PATIENCE;
-        while !children(first, true).is_empty() {
+        while !below(first, true).is_empty() {
             assert!(Instant::now() < deadline, "an orphan that has ended is not reaped");
             std::thread::yield_now();
         }
-        let left = children(first, false); // the runsv, and the orphan that lives on
-        assert_eq!(left.len(), 2);
+        let left = below(first, false); // the runsv, its service, and the orphan that lives on
+        assert_eq!(left.len(), 3);
         homerun::sys::process::send(first, Signal::SIGHUP).unwrap();
         assert_eq!(wait_for_end(&mut container).unwrap().code(), Some(111));
         left.into_iter().for_each(wait_until_gone);
     }
 }
 
-/// The children of a process that have ended, or that have not.
-fn children(parent: i32, ended: bool) -> Vec<i32> {
+/// The descendants of a process that have ended, or that have not; parents come first.
+fn below(ancestor: i32, ended: bool) -> Vec<i32> {
     let relations = homerun::sys::proc::relations();
-    relations.iter().filter(|it| it.parent == parent && it.ended == ended).map(|it| it.pid).collect()
+    let family: Vec<_> = relations.iter().map(|it| (it.pid, it.parent)).collect();
+    let has_ended = |pid: &i32| relations.iter().any(|it| it.pid == *pid && it.ended == ended);
+    homerun::model::family::descendants(&family, ancestor, &[]).into_iter().filter(has_ended).collect()
 }
 
 /// The whole shutdown of Void: every service is stopped, by force if need be, then every supervisor.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use homerun::model::control::Control;
 use homerun::model::envdir;
 use homerun::model::ids::{self, Ids};
+use homerun::model::leftovers::{self, Fate, Left};
 use homerun::model::line::{Cutter, Part, Replace};
 use homerun::model::logconfig::{Complaint, Config};
 use homerun::model::pair::{Joint, Pair, Who, control_event};
@@ -378,13 +379,16 @@ fn serve(stream: &[u8], slow: &[u8]) -> (Vec<Action>, Status) {
     let mut service = Service::new(Role::Main, true);
     let mut hook = false;
     let mut step = |service: &mut Service, hook: &mut bool, event| {
-        let (next, actions) = service.step(event, now);
-        *service = next;
-        for action in actions {
-            match action {
-                Action::Hook(_) => *hook = true,
-                Action::Kill(_) => signals.push(action),
-                _ => {}
+        let mut event = Some(event);
+        while let Some((next, actions)) = event.take().map(|event| service.step(event, now)) {
+            *service = next;
+            for action in actions {
+                match action {
+                    Action::Hook(_) => *hook = true,
+                    Action::LookForLeftovers => event = Some(Event::Left(None)),
+                    Action::Kill(_) => signals.push(action),
+                    _ => {}
+                }
             }
         }
     };
@@ -416,6 +420,8 @@ struct Muddle {
     processes: [bool; 2],
     hook: bool,
     no_processes: bool,
+    /// What the service left behind, and that does not end.
+    left: Option<Left>,
     done: bool,
 }
 
@@ -423,7 +429,7 @@ fn muddle(stream: &[u8], world: &[u8]) {
     let has_log = world.first().is_some_and(|byte| byte % 2 == 0);
     let pair = Pair::new(!world.len().is_multiple_of(3), has_log.then_some(!world.len().is_multiple_of(5)));
     let now = Instant::now();
-    let mut it = Muddle { pair, now, processes: [false; 2], hook: false, no_processes: false, done: false };
+    let mut it = Muddle { pair, now, processes: [false; 2], hook: false, no_processes: false, left: None, done: false };
     let mut bytes = stream.iter();
     it.tick();
     for what in world {
@@ -434,6 +440,7 @@ fn muddle(stream: &[u8], world: &[u8]) {
             4 => it.die(Who::Log, death(*what), false),
             5 => it.end_hook(*what),
             6 => it.now += Duration::from_millis(u64::from(what / 8) * 100),
+            _ if what & 16 != 0 => it.leave(what / 32),
             _ => it.no_processes = what & 8 != 0,
         }
         if what % 8 > 5 {
@@ -486,6 +493,17 @@ impl Muddle {
         }
     }
 
+    /// Something is left behind, or ends that was.
+    fn leave(&mut self, what: u8) {
+        let rule = [None, Some(leftovers::Rule::End), Some(leftovers::Rule::Wait), Some(leftovers::Rule::Keep)]
+            [usize::from(what % 4)];
+        if self.left.take().is_some() {
+            self.apply(Who::Main, Event::LeftoverEnded);
+        } else if self.processes[0] {
+            self.left = Some(Left { rule, patience: Duration::from_secs(1) });
+        }
+    }
+
     fn end_hook(&mut self, what: u8) {
         if std::mem::take(&mut self.hook) {
             let outcome = if what & 8 == 0 { Hooked::Refused } else { Hooked::Done };
@@ -506,6 +524,8 @@ impl Muddle {
                 None => return,
                 Some(Joint::Quit) => {
                     assert_eq!(self.processes, [false; 2], "it leaves a process behind");
+                    let may_leave = self.left.is_none_or(|left| left.rule == Some(leftovers::Rule::Keep));
+                    assert!(may_leave, "it leaves something behind: {:?}", self.pair);
                     self.done = true;
                     return;
                 }
@@ -525,10 +545,19 @@ impl Muddle {
             let answer = match action {
                 Action::Start | Action::StartFinish(_) => {
                     assert!(!self.processes[who as usize], "a second process beside the first: {:?}", self.pair);
+                    let is_in_the_way =
+                        |left: Left| matches!(left.rule, Some(leftovers::Rule::End | leftovers::Rule::Wait));
+                    let may_start = who == Who::Log || action != Action::Start || !self.left.is_some_and(is_in_the_way);
+                    assert!(may_start, "a start beside what is left: {:?}", self.pair);
                     self.processes[who as usize] = !self.no_processes;
                     self.no_processes.then_some(Event::NotStarted)
                 }
                 Action::Hook(_) if who == Who::Log => Some(Event::HookEnded(Hooked::Absent)),
+                Action::LookForLeftovers => Some(Event::Left(self.left)),
+                Action::NameLeftovers(Fate::GivenUp) => {
+                    self.left = None;
+                    None
+                }
                 Action::Hook(_) => {
                     assert!(!self.hook, "a second hook beside the first: {:?}", self.pair);
                     self.hook = true;

@@ -1,0 +1,162 @@
+//! What a service left behind: children of this process that it did not start.
+//!
+//! runsv is a subreaper: when a process ends, its children become those of runsv. So whoever ends these, then those
+//! that come in their place, and so on, ends the whole family, without a look at any other process.
+
+use crate::model::leftovers::{Fate, Left, PATIENCE, Rule};
+use crate::model::pair::Who;
+use crate::model::reason::Cause;
+use crate::msg::{Failure, Speaker};
+use crate::supervise;
+use crate::sys::proc::Children;
+use crate::sys::process;
+use crate::sys::signal::Signal;
+
+use super::Supervisor;
+use super::successor::Process;
+
+/// So many are asked to end at a time. The others are once these have ended.
+const MOST_ASKED: usize = 64;
+/// So many are named. Of the others it is said that there are more.
+const MOST_NAMED: usize = 5;
+
+/// The children of this process that it did start.
+pub type Own = [Option<i32>; 3];
+
+/// Those that it did not start.
+pub struct Leftovers {
+    children: Children,
+    /// Whether there are children at all.
+    has_children: bool,
+    /// Those that were sent TERM; 0 is a free place.
+    asked: [i32; MOST_ASKED],
+    /// One that was there at the last look.
+    found: Option<i32>,
+    /// What was said last.
+    named: Option<Vec<u8>>,
+}
+
+impl Leftovers {
+    /// None are known yet.
+    pub fn new() -> Leftovers {
+        Leftovers { children: Children::open(), has_children: true, asked: [0; MOST_ASKED], found: None, named: None }
+    }
+
+    /// One that was there at the last look.
+    pub fn found(&self) -> Option<i32> {
+        self.found
+    }
+
+    /// Whether there may be children, as a start or a wait has told.
+    pub fn may_be_there(&mut self, has_children: bool) {
+        self.has_children = has_children;
+    }
+
+    /// Takes note of the end of child `pid`.
+    pub fn ended(&mut self, pid: i32) {
+        self.asked.iter_mut().filter(|asked| **asked == pid).for_each(|asked| *asked = 0);
+    }
+
+    /// Looks for them, and what the service directory says of them.
+    pub fn look(&mut self, own: &Own, speaker: &Speaker) -> Option<Left> {
+        self.found = None;
+        if self.has_children {
+            let found = &mut self.found;
+            self.children.visit(|pid| {
+                let is_one = !own.contains(&Some(pid)) && !Children::has_ended(pid);
+                *found = is_one.then_some(pid);
+                !is_one
+            });
+        }
+        self.found?;
+        let rule = said(supervise::setting("leftovers", Rule::read), speaker);
+        let patience = said(supervise::timeout("timeout-kill"), speaker);
+        Some(Left { rule, patience: patience.unwrap_or(PATIENCE) })
+    }
+
+    /// Asks those to end that were not asked yet.
+    pub fn end(&mut self, own: &Own) {
+        let asked = &mut self.asked;
+        self.children.visit(|pid| {
+            if own.contains(&Some(pid)) || asked.contains(&pid) {
+                return true;
+            }
+            let Some(free) = asked.iter_mut().find(|place| **place == 0) else { return false };
+            *free = pid;
+            let _ = process::send(pid, Signal::SIGTERM); // it may be another user's
+            let _ = process::send(pid, Signal::SIGCONT);
+            true
+        });
+    }
+
+    /// Kills them.
+    pub fn kill(&mut self, own: &Own) {
+        self.children.visit(|pid| {
+            if !own.contains(&Some(pid)) {
+                let _ = process::send(pid, Signal::SIGKILL);
+            }
+            true
+        });
+    }
+
+    /// Names them and what becomes of them, in one line; None where there are none.
+    pub fn name(&self, own: &Own, fate: Fate) -> Option<Vec<u8>> {
+        let mut text = fate.text().as_bytes().to_vec();
+        let mut count = 0;
+        self.children.visit(|pid| {
+            if own.contains(&Some(pid)) || Children::has_ended(pid) {
+                return true;
+            }
+            let separator = if count == 0 { ": " } else { ", " };
+            count += 1;
+            if count > MOST_NAMED {
+                text.extend_from_slice(b", and more");
+                return false;
+            }
+            text.extend_from_slice(format!("{separator}pid {pid} (").as_bytes());
+            text.extend_from_slice(&Children::name(pid));
+            text.push(b')');
+            true
+        });
+        (count > 0).then_some(text)
+    }
+}
+
+impl Supervisor {
+    /// Says what becomes of leftovers. The same that the service was started beside before are not named again.
+    pub(super) fn name_leftovers(&mut self, fate: Fate) {
+        let Some(text) = self.leftovers.name(&self.own(), fate) else { return };
+        let is_news = self.leftovers.named.as_ref() != Some(&text);
+        if is_news {
+            self.speaker.warn(&text);
+        }
+        if !matches!(fate, Fate::Beside | Fate::GivenUp) {
+            self.explain(Who::Main, Cause::Waiting, Some(&text));
+        }
+        self.leftovers.named = Some(text);
+    }
+
+    /// Asks leftovers once more to end, and says why that takes so long where `sv status` finds it.
+    pub(super) fn end_leftovers_again(&mut self) {
+        let own = self.own();
+        self.leftovers.asked = [0; MOST_ASKED];
+        self.leftovers.end(&own);
+        let text = self.leftovers.name(&own, Fate::Ended);
+        self.explain(Who::Main, Cause::Waiting, text.as_deref());
+    }
+
+    /// The children that were started here.
+    pub(super) fn own(&self) -> Own {
+        let pid = |process: Option<&Process>| process.filter(|process| process.is_own(None)).map(Process::pid);
+        let log = self.log.as_ref().and_then(|log| log.process.as_ref());
+        [pid(self.main.process.as_ref()), pid(log), pid(self.hook.as_ref())]
+    }
+}
+
+/// What a file says. One that makes no sense is worth a word, and as if it were missing.
+fn said<T>(setting: Result<Option<T>, Failure>, speaker: &Speaker) -> Option<T> {
+    setting.unwrap_or_else(|failure| {
+        speaker.warn_failure(&failure);
+        None
+    })
+}
