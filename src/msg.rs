@@ -9,10 +9,12 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 
-use crate::sys::fd;
+use crate::model::pace::Pace;
+use crate::sys::{clock, fd};
 
 /// The longest message that is written in one piece; a longer one is cut.
 ///
@@ -114,6 +116,24 @@ pub struct Speaker {
 
 /// Messages of a supervisor that standard error had no room for.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+/// Messages of a supervisor that were too many.
+static TOO_MANY: AtomicU64 = AtomicU64::new(0);
+
+/// So many messages of a supervisor may come at once, and then [`PER_SECOND`]: whoever owns the services can make it
+/// complain as often as they like, and the log of the tree may be another's.
+const AT_ONCE: u64 = 200;
+const PER_SECOND: u64 = 1;
+static PACE: Mutex<Option<Pace>> = Mutex::new(None);
+
+/// Whether one more message of a supervisor is not one too many, and whether it was the last that is not.
+fn admits_message() -> (bool, bool) {
+    let mut pace = PACE.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = clock::now();
+    let pace = pace.get_or_insert_with(|| Pace::new(AT_ONCE, PER_SECOND, now));
+    let was_shut = pace.is_shut();
+    let admits = pace.admits(1, now);
+    (admits, !admits && !was_shut)
+}
 
 impl Speaker {
     /// Speaks as `program: ...`.
@@ -129,7 +149,8 @@ impl Speaker {
         Speaker { prefix, is_supervisor: false }
     }
 
-    /// The same, never waiting: what standard error has no room for is dropped, counted, and told of once it has.
+    /// The same, never waiting, and never without measure: what standard error has no room for, and what is too much, is
+    /// dropped, counted, and told of later.
     pub fn of_supervisor(self) -> Speaker {
         Speaker { is_supervisor: true, ..self }
     }
@@ -150,15 +171,29 @@ impl Speaker {
 
     /// Prints `PREFIX: SEVERITY: TEXT`.
     pub fn say(&self, severity: Severity, text: impl AsRef<[u8]>) {
-        if self.is_supervisor && !fd::has_room(io::stderr().as_fd()) {
+        if !self.is_supervisor {
+            return to_stderr(&self.line(severity, text));
+        }
+        let has_room = || fd::has_room(io::stderr().as_fd());
+        if !has_room() {
             DROPPED.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        to_stderr(&self.line(severity, text));
-        if self.is_supervisor && DROPPED.load(Ordering::Relaxed) > 0 && fd::has_room(io::stderr().as_fd()) {
-            let text =
-                format!("{} messages were dropped: nobody read standard error", DROPPED.swap(0, Ordering::Relaxed));
-            to_stderr(&self.line(Severity::Warning, text));
+        match admits_message() {
+            (true, _) => to_stderr(&self.line(severity, text)),
+            (false, is_first) => {
+                TOO_MANY.fetch_add(1, Ordering::Relaxed);
+                if is_first {
+                    to_stderr(&self.line(Severity::Warning, "too many messages: the next are dropped and counted"));
+                }
+                return;
+            }
+        }
+        for (count, why) in [(&DROPPED, "nobody read standard error"), (&TOO_MANY, "they were too many")] {
+            if count.load(Ordering::Relaxed) > 0 && has_room() {
+                let text = format!("{} messages were dropped: {why}", count.swap(0, Ordering::Relaxed));
+                to_stderr(&self.line(Severity::Warning, text));
+            }
         }
     }
 

@@ -12,10 +12,13 @@ pub mod voice;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use crate::model::gate::{BETWEEN_BLOCKS, Gate, Verdict};
 use crate::model::line::{Cutter, Part, Piece};
+use crate::model::logconfig::number;
 use crate::model::stamp::{self, Form};
 use crate::msg::{Failure, Tried as _};
 use crate::svlogd::directory::Log;
@@ -29,6 +32,10 @@ use crate::sys::signal::{InheritedMask, Signal, Signals};
 
 /// The exit code after any failure, usage errors included. Source: runit 2.3.0, src/svlogd.c.
 pub const EXIT_FAILURE: u8 = 111;
+/// The variable that says how many bytes a second may come in, of those who are not trusted; their lines are cut, too.
+///
+/// A variable, not an option: the original ignores it, so that either svlogd can be put in the other's place.
+pub const RATE: &str = "SVLOGD_RATE";
 /// After TERM, at most so many blocks that wait in standard input are still read.
 const LAST_BLOCKS: usize = 16;
 
@@ -79,6 +86,10 @@ struct Program {
     block: Block,
     cutter: Cutter,
     over: Option<Over>,
+    /// None where whoever writes is trusted.
+    gate: Option<Gate>,
+    /// No block is read before this moment.
+    next_block: Option<Instant>,
 }
 
 /// What was read at once, and how far it has been taken.
@@ -111,6 +122,8 @@ impl Program {
             block: Block { bytes, start: 0, end: 0, arrived: Duration::ZERO },
             cutter: Cutter::new(settings.line, settings.replace.clone()),
             over: None,
+            gate: rate().map(|rate| Gate::new(rate, settings.stamp.map_or(0, |_| stamp::LENGTH + 1), clock::now())),
+            next_block: None,
             settings,
         })
     }
@@ -161,6 +174,9 @@ impl Program {
     /// Takes what was read, writes, rotates, starts processors: all that needs no waiting.
     fn work(&mut self) {
         self.feed();
+        if self.gate.as_ref().and_then(Gate::tells_at).is_some_and(|at| at <= clock::now()) {
+            self.tell_dropped();
+        }
         let now = clock::now();
         for log in &mut self.logs {
             log.settle(&self.tools, now);
@@ -168,8 +184,13 @@ impl Program {
         }
     }
 
-    fn may_read(&self) -> bool {
+    fn may_read(&mut self) -> bool {
+        if self.next_block.is_some_and(|at| at <= clock::now()) {
+            self.next_block = None;
+            let _ = self.tools.poller.watch(&self.input, INPUT);
+        }
         self.over.is_none()
+            && self.next_block.is_none()
             && self.block.is_empty()
             && !self.is_stuck()
             && fd::is_readable(self.input.as_fd()).unwrap_or(true)
@@ -177,7 +198,8 @@ impl Program {
 
     /// How long there is nothing to do, if no event comes.
     fn time_left(&self) -> Option<Duration> {
-        let next: Option<Instant> = self.logs.iter().filter_map(Log::deadline).min();
+        let gate = self.gate.as_ref().and_then(Gate::tells_at);
+        let next = self.logs.iter().filter_map(Log::deadline).chain(gate).chain(self.next_block).min();
         next.map(|moment| moment.saturating_duration_since(clock::now()))
     }
 
@@ -217,6 +239,7 @@ impl Program {
     /// Reads what is in the pipe at this moment and writes it, with a newline where the last line lacks one.
     fn terminate(&mut self) {
         self.tools.voice.info(&[b"sigterm received."]);
+        self.next_block = None;
         for _ in 0..LAST_BLOCKS {
             self.work();
             if !self.may_read() {
@@ -227,6 +250,7 @@ impl Program {
         self.work();
         if self.over.is_none() && self.block.is_empty() {
             self.finish_line();
+            self.tell_dropped();
             self.work();
         }
         self.over = Some(Over::Term);
@@ -245,12 +269,14 @@ impl Program {
                 }
                 self.over = Some(Over::EndOfInput);
                 self.finish_line();
+                self.tell_dropped();
             }
         }
     }
 
     /// Lets the logs take lines until the block is empty, or until one that is full cannot write.
     fn feed(&mut self) {
+        let has_read = !self.block.is_empty();
         while !self.block.is_empty() {
             if self.logs.iter().any(Log::is_full) {
                 let now = clock::now();
@@ -261,15 +287,28 @@ impl Program {
             }
             let (taken, piece) = self.cutter.next(self.block.left(), self.block.arrived);
             if let Some(piece) = piece {
-                share(&mut self.logs, piece, self.settings.stamp);
+                admit(&mut self.gate, &mut self.logs, piece, self.settings.stamp);
             }
             self.block.start += taken;
+        }
+        let is_shut = self.gate.as_ref().is_some_and(Gate::is_shut);
+        if has_read && is_shut && self.next_block.is_none() && self.over.is_none() {
+            self.next_block = Some(clock::now() + BETWEEN_BLOCKS);
+            let _ = self.tools.poller.forget(&self.input); // what comes meanwhile is no reason to wake up
+        }
+    }
+
+    /// Says in the logs what was dropped.
+    fn tell_dropped(&mut self) {
+        if let Some(text) = self.gate.as_mut().and_then(Gate::tell) {
+            let piece = Piece { part: Part::Whole, text: text.as_bytes(), began: clock::wall() };
+            share(&mut self.logs, piece, self.settings.stamp);
         }
     }
 
     fn finish_line(&mut self) {
         if let Some(piece) = self.cutter.finish() {
-            share(&mut self.logs, piece, self.settings.stamp);
+            admit(&mut self.gate, &mut self.logs, piece, self.settings.stamp);
         }
     }
 
@@ -307,6 +346,25 @@ impl Program {
 
     fn terminate_processors(&self) {
         self.logs.iter().for_each(Log::terminate_processor);
+    }
+}
+
+/// The rate that [`RATE`] says; nothing and 0 are none.
+fn rate() -> Option<u64> {
+    let rate = std::env::var_os(RATE).map_or(0, |text| number(text.as_bytes()).0);
+    (rate > 0).then_some(rate)
+}
+
+/// Gives a piece to all logs, unless the gate has something against it.
+fn admit(gate: &mut Option<Gate>, logs: &mut [Log], piece: Piece<'_>, form: Option<Form>) {
+    let Some(gate) = gate else { return share(logs, piece, form) };
+    match gate.judge(piece.part, piece.text.len(), clock::now()) {
+        Verdict::Pass => share(logs, piece, form),
+        Verdict::Cut => {
+            let text = [piece.text, b"..."].concat();
+            share(logs, Piece { part: Part::Whole, text: &text, ..piece }, form);
+        }
+        Verdict::Drop => {}
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("sys", &[]),
-    ("msg", &["sys"]),
+    ("msg", &["model", "sys"]),
     ("cli", &["msg"]),
     ("handover", &["model", "sys"]),
     ("supervise", &["model", "msg", "sys"]),

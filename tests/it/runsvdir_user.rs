@@ -748,7 +748,7 @@ fn the_log_of_a_tree_is_kept_only_where_nobody_else_can_write() {
     let script = tree.directory("runsvdir-foo/log").join("run");
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/sv/runsvdir-user/log/run"), &script).unwrap();
     // Stands in for svlogd: which directory it is given.
-    tree.service("bin").script("svlogd", "say \"$2\"");
+    tree.service("bin").script("svlogd", "for directory; do :; done; say \"$directory\"");
     let path = format!("{}:/usr/bin:/bin", tree.path("bin").display());
     let log_dir = tree.path("logs/deep/foo");
     fs::write(tree.path("runsvdir-foo/log/conf"), format!("LOG_DIR='{}'\n", log_dir.display())).unwrap();

@@ -1,6 +1,8 @@
 //! A hostile user gets nothing from root: not through what root's programs open, read, write, run or show.
 
 mod drop;
+mod log;
+mod messages;
 mod sv;
 
 use std::fs;
