@@ -4,6 +4,7 @@
 //! does it. It never blocks and never sleeps; once it runs, no error ends it. Should it be killed all the same, the
 //! next one goes on with what runs.
 
+mod files;
 mod leftovers;
 mod reasons;
 mod successor;
@@ -37,6 +38,7 @@ use crate::sys::process::{self, Argv, Directory, Orphan, Spawn, Step};
 use crate::sys::signal::{InheritedMask, SigSet, Signal, Signals};
 use crate::sys::{clock, file};
 
+use files::Look;
 use leftovers::Leftovers;
 use successor::{Found, Moment, Process};
 
@@ -166,6 +168,8 @@ struct Supervisor {
     must_look: bool,
     /// More children have ended than were reaped so far.
     must_reap: bool,
+    /// When to look whether `supervise/` is whole.
+    look: Look,
     /// This shall become its program anew, as soon as it is at rest.
     upgrade_is_due: bool,
     /// Something could not be read, or not be waited for: when to look at everything again.
@@ -179,7 +183,8 @@ impl Supervisor {
     /// held already.
     fn new(directory: &OsStr, speaker: Speaker, mut handed: Option<Handed>) -> Result<Supervisor, Failure> {
         process::default_action_of_ends(); // inherited as ignored, no death would ever be told
-        let (signals, mask) = Signals::take(&[Signal::SIGTERM, Signal::SIGCHLD]).tried("create selfpipe", "")?;
+        let (signals, mask) =
+            Signals::take(&[Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGIO]).tried("create selfpipe", "")?;
         if let Err(error) = process::adopt_orphans() {
             speaker.warn_failure(&Failure::new("become subreaper", "", error));
         }
@@ -266,6 +271,7 @@ impl Supervisor {
             notes,
             must_look: false,
             must_reap: is_upgrade,
+            look: if is_upgrade { Look::soon() } else { Look::default() },
             upgrade_is_due: false,
             look_again: None,
             is_blind: false,
@@ -288,6 +294,7 @@ impl Supervisor {
             if self.upgrade_is_due && self.is_at_rest() {
                 self.upgrade();
             }
+            self.listen();
             self.wait();
             let look_again = self.look_again.take_if(|at| *at <= clock::now()).is_some();
             let mut ready = [self.must_look || look_again; Source::ALL.len()];
@@ -309,6 +316,9 @@ impl Supervisor {
             self.bury(must_reap);
             self.obey(Who::Main);
             self.obey(Who::Log);
+            if signals.contains(Signal::SIGIO) {
+                self.look_soon();
+            }
             if signals.contains(Signal::SIGTERM) {
                 self.apply(Who::Main, Event::Control(Control::Exit));
             }
@@ -357,7 +367,7 @@ impl Supervisor {
         let deadlines = [self.pair.deadline(), retry(&self.main), self.log.as_ref().and_then(retry)];
         let look = self.must_look.then(|| now + FIRST_RETRY);
         let reap = self.must_reap.then_some(now);
-        let others = [look, reap, self.look_again];
+        let others = [look, reap, self.look_again, self.look.at()];
         deadlines.into_iter().chain(others).flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
@@ -466,6 +476,7 @@ impl Supervisor {
     }
 
     fn keep_deadlines(&mut self) {
+        self.look_after_files();
         let now = clock::now();
         if self.pair.deadline().is_some_and(|deadline| deadline <= now) {
             self.apply(Who::Log, Event::Tick);
@@ -764,7 +775,11 @@ impl Supervisor {
         }
         let left = self.leftovers.found().filter(|_| who == Who::Main && service.waits_for_leftovers());
         let record = side.record(&service, left);
+        let was_well = side.retry.is_none();
         side.publish(record, who, self.notes.as_ref(), &self.speaker);
+        if was_well && side.retry.is_some() {
+            self.look_if_amiss();
+        }
     }
 
     fn side(&mut self, who: Who) -> Option<&mut Side> {

@@ -1,5 +1,6 @@
 //! The `supervise/` directory from both ends: [`Home`] is runsv's, [`Probe`] is sv's and runsvdir's.
 
+mod repair;
 pub mod why;
 
 use std::cell::Cell;
@@ -22,6 +23,8 @@ use crate::msg::{Failure, Tried as _};
 use crate::sys::walk::{self, Kind, Reached};
 use crate::sys::{clock, fd, file, proc, user};
 
+use repair::Kept;
+
 /// runsv's end: the files it holds open and the records it writes.
 ///
 /// Paths are relative to the service directory, which is runsv's working directory.
@@ -35,10 +38,15 @@ pub struct Home {
     published_pid: Option<i32>,
     /// What the file `reason` says, and whether that is known.
     explained: Option<Option<Vec<u8>>>,
+    kept: Kept,
 }
 
 /// The names in one `supervise/`, made once.
 struct Paths {
+    service: PathBuf,
+    directory: PathBuf,
+    lock: PathBuf,
+    control: PathBuf,
     pid: Replaced,
     stat: Replaced,
     status: Replaced,
@@ -54,8 +62,10 @@ struct Replaced {
 
 /// A `supervise/` whose lock is held, before anything else of it is touched.
 pub struct Locked {
+    service: PathBuf,
     directory: PathBuf,
     lock: File,
+    place: Option<File>,
 }
 
 impl Locked {
@@ -69,13 +79,14 @@ impl Locked {
         make_supervise(service, &directory)?;
         let path = directory.join("lock");
         let lock = file::open_append(&path).tried("open", &path)?;
-        file::try_lock(&lock).tried("lock", &path)?;
-        Ok(Locked { directory, lock })
+        let place = file::try_lock(&lock).and_then(|()| repair::claim(service)).tried("lock", &path)?;
+        Ok(Locked { service: service.into(), directory, lock, place })
     }
 
     /// The same with the lock that this process has held before it became its program anew.
     pub fn held(service: &Path, lock: File) -> Locked {
-        Locked { directory: supervise_of(service), lock }
+        let place = repair::claim(service).ok().flatten();
+        Locked { service: service.into(), directory: supervise_of(service), lock, place }
     }
 
     /// What the last supervisor recorded.
@@ -112,15 +123,20 @@ impl Locked {
                 file::open_read_write(&path).tried("open", &path)?
             }
         };
+        let kept = Kept::of(self.place, &self.directory);
         let paths = Paths {
+            lock: self.directory.join("lock"),
+            control: path,
             pid: Replaced::of(&self.directory, "pid"),
             stat: Replaced::of(&self.directory, "stat"),
             status: Replaced::of(&self.directory, "status"),
             reason: Replaced::of(&self.directory, "reason"),
             ok: self.directory.join("ok"),
+            service: self.service,
+            directory: self.directory,
         };
         let (published, published_pid, explained) = (None, None, None);
-        Ok(Home { paths, lock: self.lock, control, ok: None, published, published_pid, explained })
+        Ok(Home { paths, lock: self.lock, control, ok: None, published, published_pid, explained, kept })
     }
 }
 
@@ -160,6 +176,17 @@ pub struct Notes {
 }
 
 impl Notes {
+    /// Whether the file is the one that bears the name.
+    pub fn are_there(&self) -> bool {
+        repair::is_there(&self.path, &self.file)
+    }
+
+    /// Opens another file of the name, and notes there what is noted here.
+    pub fn reopen(&mut self) -> Result<(), Failure> {
+        self.file = file::open_for_notes(&self.path).tried("open", &self.path)?;
+        self.save(self.book.get())
+    }
+
     /// Whether the file says what was noted.
     pub fn are_saved(&self) -> bool {
         self.is_saved.get()
@@ -245,6 +272,7 @@ impl Home {
     /// Source: runit 2.3.0, `update_status` in src/runsv.c. Differs: there a `pid` or `stat` that could not be written
     /// whole is put in place all the same.
     pub fn publish(&mut self, status: &Status) -> Result<(), Failure> {
+        self.be_quiet();
         if self.published_pid != Some(status.pid) {
             self.paths.pid.write(status.pid_line().as_bytes())?;
             self.paths.pid.put_in_place()?;
@@ -266,6 +294,7 @@ impl Home {
         if self.explained.as_ref().is_some_and(|explained| explained.as_deref() == reason) {
             return Ok(());
         }
+        self.be_quiet();
         self.explained = None;
         let file = &self.paths.reason;
         match reason {

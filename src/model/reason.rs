@@ -16,7 +16,9 @@ pub enum Cause {
     Hook,
     /// It pauses after young deaths.
     Pause,
-    /// Files in `supervise/` are not what they should be, or cannot be written.
+    /// Files in `supervise/` cannot be put in place.
+    Supervise,
+    /// The records cannot be written.
     Files,
 }
 

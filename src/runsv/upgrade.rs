@@ -17,6 +17,7 @@ impl Supervisor {
         self.pair.is_at_rest()
             && self.hook.is_none()
             && !self.must_reap
+            && self.look.at().is_none()
             && sides.all(|side| side.retry.is_none() && side.inbox.start == side.inbox.end)
     }
 

@@ -127,6 +127,11 @@ pub fn may_execute(path: &Path) -> bool {
     nix::unistd::eaccess(path, nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
+/// Gives `file` the owner and the group that `like` tells of.
+pub fn set_owner(file: &File, like: &Metadata) -> io::Result<()> {
+    std::os::unix::fs::fchown(file, Some(like.uid()), Some(like.gid()))
+}
+
 /// Opens a directory, as something to start programs in. It need not be readable.
 pub fn open_directory(path: impl AsRef<Path>) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_PATH).open(path)

@@ -1,5 +1,8 @@
 //! Never deaf, never dead: a supervisor under everything that may become of its files, and what it says of that.
 
+mod commands;
+mod directories;
+mod files;
 mod programs;
 mod reasons;
 

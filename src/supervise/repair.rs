@@ -1,0 +1,174 @@
+//! Keeping `supervise/` whole while runsv lives: being told of what is done to it, and making again what is gone.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+
+use super::{Home, make_fifo, make_supervise, not_a_fifo};
+use crate::msg::{Failure, Tried as _};
+use crate::sys::file::{self, Identity};
+use crate::sys::place::{self, Tell};
+
+/// What is kept of a `supervise/`, besides the files that are used.
+pub(super) struct Kept {
+    /// The service directory, claimed. None where it cannot be read.
+    pub place: Option<File>,
+    /// The directory `supervise` itself.
+    inside: Option<File>,
+    /// Changes are told of.
+    listens: bool,
+}
+
+impl Kept {
+    /// Opens `supervise`, where that can be read.
+    pub(super) fn of(place: Option<File>, directory: &Path) -> Kept {
+        Kept { place, inside: file::open_read(directory).ok(), listens: false }
+    }
+}
+
+/// Opens and claims a service directory. Fails with EAGAIN when another runsv has it.
+///
+/// The lock on `supervise/lock` excludes the original's runsv as well, but only as long as that file is there.
+pub(super) fn claim(service: &Path) -> io::Result<Option<File>> {
+    let Ok(place) = file::open_read(service) else { return Ok(None) };
+    match place::claim(&place) {
+        Ok(false) => Err(nix::errno::Errno::EAGAIN.into()),
+        Ok(true) | Err(_) => Ok(Some(place)), // where there are no such locks, nobody has one
+    }
+}
+
+impl Home {
+    /// Has this process told of changes, by SIGIO, once.
+    pub fn listen(&mut self) {
+        let Kept { place, inside, listens } = &mut self.kept;
+        if !std::mem::replace(listens, true) {
+            // A kernel that does not tell: then what is gone is made again when it is missed.
+            let _ = place.as_ref().map(|place| place::tell(place, Tell::Losses));
+            let _ = inside.as_ref().map(|inside| place::tell(inside, Tell::All));
+        }
+    }
+
+    /// SIGIO came: what was to be told is told.
+    pub fn has_been_told(&mut self) {
+        self.kept.listens = false;
+    }
+
+    /// What follows is this process's own doing, of which it need not be told.
+    pub(super) fn be_quiet(&mut self) {
+        if std::mem::replace(&mut self.kept.listens, false) {
+            let _ = self.kept.inside.as_ref().map(|inside| place::tell(inside, Tell::Nothing));
+        }
+    }
+
+    /// Whether everything in `supervise/` is as it was left.
+    pub fn is_whole(&self) -> bool {
+        let Home { paths, lock, control, ok, .. } = self;
+        let ok_is_there = ok.as_ref().is_none_or(|ok| is_there(&paths.ok, ok));
+        is_there(&paths.lock, lock) && is_there(&paths.control, control) && ok_is_there && self.records_are_there()
+    }
+
+    fn records_are_there(&self) -> bool {
+        let says = |path: &Path, text: &[u8]| {
+            fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == text.len() as u64)
+                && fs::read(path).is_ok_and(|content| content == text)
+        };
+        self.published.is_none_or(|status| {
+            says(&self.paths.status.path, &status.encode())
+                && says(&self.paths.stat.path, status.stat().as_bytes())
+                && says(&self.paths.pid.path, status.pid_line().as_bytes())
+        })
+    }
+
+    /// Makes again what is gone, takes over what has come in its place, and removes what is in the way. Whatever was
+    /// published is to be published again.
+    ///
+    /// Errors: the service directory is gone; another has the lock meanwhile; something cannot be removed.
+    pub fn repair(&mut self) -> Result<(), Failure> {
+        self.be_quiet();
+        if self.is_homeless() {
+            return Err(Failure::said("service directory", "is gone"));
+        }
+        let directory = &self.paths.directory;
+        make_supervise(&self.paths.service, directory)?;
+        if !self.kept.inside.as_ref().is_some_and(|inside| is_there(directory, inside)) {
+            let new = file::open_read(directory).ok();
+            if let (Some(old), Some(new)) = (&self.kept.inside, &new) {
+                liken(new, old);
+            }
+            self.kept.inside = new;
+        }
+        if !is_there(&self.paths.lock, &self.lock) {
+            let path = &self.paths.lock;
+            clear(path, Metadata::is_file)?;
+            let lock = file::open_append(path).tried("open", path)?;
+            file::try_lock(&lock).tried("lock", path)?;
+            self.lock = lock;
+        }
+        if !is_there(&self.paths.control, &self.control) {
+            let new = fifo(&self.paths.control, &self.control, |path| file::open_read_write(path))?;
+            self.control = new;
+        }
+        if let Some(ok) = self.ok.as_ref().filter(|ok| !is_there(&self.paths.ok, ok)) {
+            self.ok = Some(fifo(&self.paths.ok, ok, |path| file::open_read(path))?);
+        }
+        for record in [&self.paths.pid, &self.paths.stat, &self.paths.status, &self.paths.reason] {
+            clear(&record.path, Metadata::is_file)?;
+        }
+        self.published = None;
+        self.published_pid = None;
+        self.explained = None;
+        Ok(())
+    }
+
+    /// Whether the service directory was removed: nothing can ever be made in it again.
+    pub fn is_homeless(&self) -> bool {
+        self.kept.place.as_ref().is_some_and(|place| place.metadata().is_ok_and(|found| found.nlink() == 0))
+    }
+
+    /// Which control FIFO it listens to: another one once it was made again.
+    pub fn control_identity(&self) -> Option<Identity> {
+        self.control.metadata().ok().map(|found| Identity::of(&found))
+    }
+}
+
+/// Whether `path` leads to the very file that is open.
+pub(super) fn is_there(path: &Path, open: &File) -> bool {
+    match (fs::metadata(path), open.metadata()) {
+        (Ok(found), Ok(open)) => Identity::of(&found) == Identity::of(&open),
+        _ => false,
+    }
+}
+
+/// The FIFO at `path`: one that has come there, or a new one, with the owner and the mode of the `old`.
+fn fifo(path: &Path, old: &File, open: impl Fn(&Path) -> io::Result<File>) -> Result<File, Failure> {
+    clear(path, |found| found.file_type().is_fifo()).map_err(|_| not_a_fifo(path))?;
+    let is_new = !path.exists();
+    make_fifo(path)?;
+    let new = open(path).tried("open", path)?;
+    if is_new {
+        liken(&new, old);
+    }
+    Ok(new)
+}
+
+/// Removes what is at `path`, unless that `is_fine`.
+fn clear(path: &Path, is_fine: impl Fn(&Metadata) -> bool) -> Result<(), Failure> {
+    if fs::metadata(path).is_ok_and(|found| is_fine(&found)) {
+        return Ok(());
+    }
+    let removed = match fs::symlink_metadata(path) {
+        Err(_) => return Ok(()),
+        Ok(found) if found.is_dir() => fs::remove_dir(path),
+        Ok(_) => fs::remove_file(path),
+    };
+    removed.tried("remove", path)
+}
+
+/// Gives one file the owner and the mode of another, as far as that is possible.
+fn liken(new: &File, old: &File) {
+    if let Ok(found) = old.metadata() {
+        let _ = file::set_owner(new, &found);
+        let _ = new.set_permissions(found.permissions());
+    }
+}
