@@ -7,6 +7,7 @@
 mod files;
 mod leftovers;
 mod reasons;
+mod stall;
 mod successor;
 mod upgrade;
 
@@ -32,7 +33,7 @@ use crate::model::service::{Action, Death, Event, Hooked, Role, Service};
 use crate::model::status::{self, Status, Want};
 use crate::model::tai::Label;
 use crate::msg::{self, Failure, Speaker, Tried as _};
-use crate::supervise::{self, Home, Locked, Notes, Pipe};
+use crate::supervise::{self, Dropped, Home, Locked, Notes, Pipe};
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Directory, Orphan, Spawn, Step};
 use crate::sys::signal::{InheritedMask, SigSet, Signal, Signals};
@@ -40,6 +41,7 @@ use crate::sys::{clock, file};
 
 use files::Look;
 use leftovers::Leftovers;
+use stall::Overflow;
 use successor::{Found, Moment, Process};
 
 /// Wrong arguments. Source: runit 2.3.0, src/runsv.c.
@@ -88,15 +90,17 @@ enum Source {
     Control(Who),
     Process(Who),
     Hook,
+    Pipe,
 }
 
 impl Source {
-    const ALL: [Source; 6] = [
+    const ALL: [Source; 7] = [
         Source::Process(Who::Main),
         Source::Process(Who::Log),
         Source::Hook,
         Source::Control(Who::Main),
         Source::Control(Who::Log),
+        Source::Pipe,
         Source::Signals,
     ];
 
@@ -108,6 +112,7 @@ impl Source {
             Source::Control(Who::Main) => 3,
             Source::Control(Who::Log) => 4,
             Source::Signals => 5,
+            Source::Pipe => 6,
         }
     }
 }
@@ -155,6 +160,8 @@ struct Supervisor {
     main: Side,
     log: Option<Side>,
     pipe: Option<LogPipe>,
+    /// None where there is no log pipe, or only for others.
+    overflow: Option<Overflow>,
     hook: Option<Process>,
     /// Which hook was started last, and which one's trouble is the reason that is shown.
     hook_is: Option<Control>,
@@ -263,6 +270,7 @@ impl Supervisor {
             main,
             log,
             pipe,
+            overflow: None,
             hook,
             hook_end: None,
             hook_is: None,
@@ -280,6 +288,7 @@ impl Supervisor {
 
     fn run(mut self) -> ExitCode {
         self.go_on_with_what_was_left();
+        self.open_overflow();
         self.apply(Who::Log, Event::Tick);
         self.apply(Who::Main, Event::Tick);
         loop {
@@ -367,7 +376,7 @@ impl Supervisor {
         let deadlines = [self.pair.deadline(), retry(&self.main), self.log.as_ref().and_then(retry)];
         let look = self.must_look.then(|| now + FIRST_RETRY);
         let reap = self.must_reap.then_some(now);
-        let others = [look, reap, self.look_again, self.look.at()];
+        let others = [look, reap, self.look_again, self.look.at(), self.overflow_deadline()];
         deadlines.into_iter().chain(others).flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
@@ -376,6 +385,7 @@ impl Supervisor {
         let has_ended = |process: Option<&Process>| process.and_then(Process::found).is_some_and(Orphan::has_ended);
         match source {
             Source::Signals => {}
+            Source::Pipe => self.look_at_pipe(),
             Source::Control(who) => {
                 if let Some(side) = self.side(who) {
                     side.control_is_ready = true;
@@ -467,6 +477,9 @@ impl Supervisor {
             if let Some(event) = control_event(byte) {
                 self.apply(who, event);
             }
+            if who == Who::Log {
+                self.excuse_log();
+            }
         }
     }
 
@@ -481,6 +494,9 @@ impl Supervisor {
         if self.pair.deadline().is_some_and(|deadline| deadline <= now) {
             self.apply(Who::Log, Event::Tick);
             self.apply(Who::Main, Event::Tick);
+        }
+        if self.overflow_deadline().is_some_and(|deadline| deadline <= now) {
+            self.look_at_pipe();
         }
         for who in [Who::Main, Who::Log] {
             if self.side(who).is_some_and(|side| side.retry.is_some_and(|(at, _)| at <= now)) {
@@ -498,6 +514,7 @@ impl Supervisor {
                 None => return false,
                 Some(Joint::Quit) => return true,
                 Some(Joint::CloseInput) => {
+                    self.close_overflow();
                     if let Some(pipe) = &mut self.pipe {
                         pipe.writing = None;
                     }
@@ -505,6 +522,7 @@ impl Supervisor {
                 }
                 Some(Joint::ReopenInput) => match self.pipe.as_mut().map(LogPipe::reopen) {
                     None | Some(Ok(())) => {
+                        self.open_overflow();
                         self.pair = self.pair.reopened();
                         self.apply(Who::Log, Event::Tick);
                         self.apply(Who::Main, Event::Tick);
@@ -589,6 +607,16 @@ impl Supervisor {
                 None
             }
         }
+    }
+
+    /// Opens an end of the log pipe that is nobody else's.
+    fn open_overflow(&mut self) {
+        match self.pipe.as_ref().map(|pipe| pipe.place.open_own(&pipe.reading)) {
+            Some(Ok(own)) => self.overflow = own.map(|own| Overflow::new(own, Dropped::new("log"))),
+            Some(Err(failure)) => self.speaker.warn_failure(&failure),
+            None => {}
+        }
+        self.look_at_pipe();
     }
 
     /// Starts `run`, or `finish` after `death`.

@@ -20,6 +20,7 @@ use crate::model::reason;
 use crate::model::seconds;
 use crate::model::status::{STATUS_BYTES, Status};
 use crate::msg::{Failure, Tried as _};
+use crate::sys::file::Identity;
 use crate::sys::walk::{self, Kind, Reached};
 use crate::sys::{clock, fd, file, proc, user};
 
@@ -159,6 +160,61 @@ impl Pipe {
         }
         let [both, reading] = ends;
         Ok((reading, both))
+    }
+
+    /// Opens another end, to read and to write without ever waiting; None if the pipe that is held as `reading` is not
+    /// to be found any more.
+    pub fn open_own(&self, reading: &File) -> Result<Option<File>, Failure> {
+        let own = match file::open_read_write(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            own => own.tried("open", &self.path)?,
+        };
+        let identity = |file: &File| file.metadata().map(|found| Identity::of(&found)).tried("stat", &self.path);
+        Ok((identity(&own)? == identity(reading)?).then_some(own))
+    }
+}
+
+/// Lines that a log service did not read in time, and that are not in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// How many.
+    pub lines: u64,
+    /// How long they were together.
+    pub bytes: u64,
+}
+
+/// The file `dropped`: a [`Loss`] that the log does not tell of yet, as two numbers in a line. A successor reads it.
+pub struct Dropped {
+    file: Replaced,
+}
+
+impl Dropped {
+    /// That of the log service in the directory `service`.
+    pub fn new(service: &str) -> Dropped {
+        Dropped { file: Replaced::of(&Path::new(service).join("supervise"), "dropped") }
+    }
+
+    /// What it says; nothing where it is missing or says nothing that can be.
+    pub fn read(&self) -> Loss {
+        let mut bytes = [0; 64];
+        let length = file::open_read(&self.file.path).and_then(|mut file| file.read(&mut bytes)).unwrap_or(0);
+        let text = std::str::from_utf8(&bytes[..length]).unwrap_or_default();
+        let mut numbers = text.split_ascii_whitespace().map_while(|number| number.parse().ok());
+        match (numbers.next(), numbers.next()) {
+            (Some(lines), Some(bytes)) => Loss { lines, bytes },
+            _ => Loss::default(),
+        }
+    }
+
+    /// Writes it. Where that fails, as on a full disk, only this supervisor knows.
+    pub fn write(&self, loss: Loss) {
+        let text = format!("{} {}\n", loss.lines, loss.bytes);
+        let _ = self.file.write(text.as_bytes()).and_then(|()| self.file.put_in_place());
+    }
+
+    /// The log tells of it now.
+    pub fn forget(&self) {
+        let _ = fs::remove_file(&self.file.path);
     }
 }
 

@@ -30,6 +30,7 @@ pub mod rotation;
 pub mod seconds;
 pub mod service;
 pub mod settle;
+pub mod stall;
 pub mod stamp;
 pub mod status;
 pub mod tai;

@@ -10,6 +10,8 @@ pub enum Cause {
     Start,
     /// `finish` cannot be started.
     Finish,
+    /// The log service does not read.
+    Stalled,
     /// It waits for something.
     Waiting,
     /// A hook did not do its part.

@@ -342,6 +342,11 @@ impl Service {
         self.want
     }
 
+    /// Whether, as a log service, it shall read what its service writes.
+    pub fn shall_read(&self) -> bool {
+        self.want == Want::Up && !self.paused
+    }
+
     /// Whether nothing of it runs, no hook either, and nothing is about to be started.
     pub fn is_settled_down(&self) -> bool {
         matches!(self.state, State::Down { .. }) && self.hook.is_none() && !self.wants_start()

@@ -160,6 +160,16 @@ fn poll(fd: BorrowedFd<'_>, event: libc::c_short) -> io::Result<libc::c_short> {
     }
 }
 
+/// How many bytes are in the pipe or FIFO `fd`.
+pub fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int to a valid place.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(usize::try_from(count).unwrap_or_default()),
+    }
+}
+
 /// Reads from `fd` what is there, up to the length of `buffer`; waits when nothing is. 0 is the end.
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: read writes no more than the length of the buffer.

@@ -25,6 +25,7 @@ mod runsv;
 mod runsvchdir;
 mod runsvdir;
 mod runsvdir_user;
+mod stuck_log;
 mod successor;
 mod support;
 mod sv;

@@ -500,6 +500,9 @@ impl Running<'_> {
 
 /// Waits for the end of a child; None when it takes too long.
 pub fn wait_for_end(child: &mut Child) -> Option<ExitStatus> {
+    if let Some(status) = child.try_wait().unwrap() {
+        return Some(status);
+    }
     let deadline = Instant::now() + PATIENCE;
     let pidfd = homerun::sys::process::watch(i32::try_from(child.id()).unwrap()).unwrap();
     let mut poller = Poller::new(1).unwrap();

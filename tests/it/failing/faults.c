@@ -27,13 +27,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NAME = 24, TOLD = 8192 };
+enum { NAME = 24, TOLD = 8192, KILLED = 0x7fffffff };
 
 struct faults {
 	uint32_t first;        /* the first call that fails, counted from 1; 0 for none */
 	uint32_t every;        /* and every so many after it; 0 for no other */
 	uint32_t choice;       /* which of the errors that a call may have, if `error` is 0 */
-	uint32_t error;        /* the error */
+	uint32_t error;        /* the error; KILLED to be killed at this call instead */
 	uint32_t speed;        /* how many times faster time goes; 0 as ever */
 	uint32_t calls;        /* out: calls so far */
 	uint32_t failures;     /* out: of which failed */
@@ -46,6 +46,7 @@ struct faults {
 
 static struct faults *faults;
 static struct timespec start;
+static pid_t own;
 
 /* Whether this call fails; errno says how. */
 static int fails(const char *name, const int *errors, uint32_t count)
@@ -61,6 +62,11 @@ static int fails(const char *name, const int *errors, uint32_t count)
 	uint32_t choice = to->choice + to->failures++;
 	to->refused += !strcmp(name, "kill") || !strcmp(name, "pidfd_send_signal");
 	strncpy(to->failed, name, NAME - 1);
+	if (to->error == KILLED) {
+		/* Also while a new process that has its memory makes the call: that goes on. */
+		syscall(SYS_kill, own, SIGKILL);
+		return 0;
+	}
 	errno = to->error ? (int)to->error : errors[choice % count];
 	return 1;
 }
@@ -257,6 +263,7 @@ __attribute__((constructor)) static void begin(void)
 		if (shared == MAP_FAILED)
 			abort();
 		clock_gettime(CLOCK_MONOTONIC, &start);
+		own = getpid();
 		faults = shared;
 	}
 	unsetenv("LD_PRELOAD");

@@ -4,6 +4,7 @@
 //! service. A walk tells the same story again and again, with another call failing each time, until there is none
 //! left. HOMERUN_FAULTS=all walks through every error that each call may have, instead of one.
 
+mod killed;
 mod runsv;
 
 use std::ffi::OsStr;
@@ -56,6 +57,7 @@ struct Faults {
     path: PathBuf,
 }
 
+const KILLED: u32 = 0x7fff_ffff;
 const NAME: usize = 24;
 const TOLD: usize = 8192;
 const NUMBERS: usize = 9;
@@ -78,6 +80,12 @@ impl Faults {
         self.set(1, every);
         self.set(2, choice);
         self.set(0, first);
+    }
+
+    /// Kills the supervisor at call number `number`.
+    fn kill_at(&self, number: u32) {
+        self.set(3, KILLED);
+        self.set(0, number);
     }
 
     /// Fails every call of this name from now on, until it is [`Faults::lift`]ed.

@@ -17,7 +17,7 @@ use homerun::sys::signal::Signal;
 use super::*;
 
 /// How often to look for what nothing tells of.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// In a short walk, how many calls go well between two that fail.
 const EVERY: u32 = 60;
@@ -25,20 +25,20 @@ const EVERY: u32 = 60;
 const SLACK: u32 = 50;
 const CHOICES: u32 = 8;
 /// How many stories are told at once.
-const THREADS: usize = 8;
+pub(super) const THREADS: usize = 8;
 
 /// A service of actors and its supervisor.
-struct Stage {
-    directory: PathBuf,
-    faults: Faults,
-    runsv: Child,
+pub(super) struct Stage {
+    pub(super) directory: PathBuf,
+    pub(super) faults: Faults,
+    pub(super) runsv: Child,
     /// Signals that the system refused, and that were asked for again.
     repeated: u32,
 }
 
 /// Why a story does not go on.
 #[derive(Debug)]
-enum Stopped {
+pub(super) enum Stopped {
     /// The supervisor has ended.
     Ended,
     /// Nothing comes any more.
@@ -46,38 +46,55 @@ enum Stopped {
 }
 
 impl Stage {
-    fn new(tree: &Tree, tools: &Tools, name: &str, fault: impl FnOnce(&Faults)) -> Stage {
+    pub(super) fn new(tree: &Tree, tools: &Tools, name: &str, fault: impl FnOnce(&Faults)) -> Stage {
         let directory = tree.directory(name);
         tools.cast(&directory, &["run", "finish", "control/u", "control/t", "control/d", "control/x", "log/run"]);
         fs::create_dir(directory.join("supervise")).unwrap(); // to be watched
         fs::create_dir(directory.join("log/supervise")).unwrap();
+        Stage::supervised(tree, tools, directory, name, fault)
+    }
+
+    /// A new supervisor for a service that is there.
+    pub(super) fn supervised(
+        tree: &Tree,
+        tools: &Tools,
+        directory: PathBuf,
+        name: &str,
+        fault: impl FnOnce(&Faults),
+    ) -> Stage {
         let faults = Faults::new(tree.path(format!("{name}.faults")));
         fault(&faults);
         let mut command = tree.command("runsv");
         faults.given_to(&mut command, "runsv", tools);
         let said = fs::File::create(tree.path(format!("{name}.said"))).unwrap();
-        let runsv = command.arg(name).stdout(Stdio::null()).stderr(said).spawn().unwrap();
+        let runsv = command.arg(&directory).stdout(Stdio::null()).stderr(said).spawn().unwrap();
         Stage { directory, faults, runsv, repeated: 0 }
     }
 
     /// Writes a control byte, and waits for such a record.
-    fn ask(&mut self, of: &str, byte: u8, such: impl Fn(&Status) -> bool) -> Result<Status, Stopped> {
+    pub(super) fn ask(&mut self, of: &str, byte: u8, such: impl Fn(&Status) -> bool) -> Result<Status, Stopped> {
         self.control(of, byte);
         self.wait(of, Some(byte), such)
     }
 
-    fn control(&self, of: &str, byte: u8) {
+    pub(super) fn control(&self, of: &str, byte: u8) {
         let fifo = homerun::sys::file::open_write(self.directory.join(of).join("supervise/control"));
         let _ = fifo.and_then(|mut fifo| std::io::Write::write(&mut fifo, &[byte])); // nobody may be there
     }
 
     /// Waits for such a record of the service, or its log service. Where the system refused to send a signal, which no
     /// supervisor can help, the byte is written again.
-    fn wait(&mut self, of: &str, byte: Option<u8>, such: impl Fn(&Status) -> bool) -> Result<Status, Stopped> {
+    pub(super) fn wait(
+        &mut self,
+        of: &str,
+        byte: Option<u8>,
+        such: impl Fn(&Status) -> bool,
+    ) -> Result<Status, Stopped> {
         let supervise = self.directory.join(of).join("supervise");
         let watcher = Watcher::new().unwrap();
         watcher.watch(&supervise, Changes::IN_MOVED_TO | Changes::IN_CREATE).unwrap();
-        let pidfd = homerun::sys::process::watch(i32::try_from(self.runsv.id()).unwrap()).unwrap();
+        let pid = i32::try_from(self.runsv.id()).unwrap();
+        let Ok(pidfd) = homerun::sys::process::watch(pid) else { return Err(Stopped::Ended) }; // and was reaped
         let mut poller = Poller::new(2).unwrap();
         poller.watch(&watcher, 0).unwrap();
         poller.watch(&pidfd, 1).unwrap();
@@ -104,7 +121,7 @@ impl Stage {
     }
 
     /// The whole story, up to the end of the supervisor.
-    fn tell(&mut self) -> Result<(), Stopped> {
+    pub(super) fn tell(&mut self) -> Result<(), Stopped> {
         let runs = |status: &Status| status.state == State::Run && status.pid != 0;
         let another = |than: Status| move |status: &Status| runs(status) && status.pid != than.pid;
         let log = self.wait("log", None, runs)?;
@@ -126,7 +143,7 @@ impl Stage {
 }
 
 /// What of a story is wrong, if anything is.
-fn wrong(stage: &Stage, told: Result<(), Stopped>, ended: Option<ExitStatus>, said: &str) -> Option<String> {
+pub(super) fn wrong(stage: &Stage, told: Result<(), Stopped>, ended: Option<ExitStatus>, said: &str) -> Option<String> {
     if said.contains("unable to stat() ./log") {
         return None; // as in the original there is no log service then, and no such story
     }
@@ -184,7 +201,7 @@ fn walk(tree: &Tree, tools: &Tools, name: &str, next: impl Fn() -> Option<[u32; 
 }
 
 /// How many calls there are in the story when nothing fails, up to the first process and to the end.
-fn count(tree: &Tree, tools: &Tools) -> (u32, u32) {
+pub(super) fn count(tree: &Tree, tools: &Tools) -> (u32, u32) {
     let mut stage = Stage::new(tree, tools, "well", |_| {});
     let told = stage.tell();
     let ended = Some(stage.runsv.wait().unwrap());

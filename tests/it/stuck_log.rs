@@ -1,0 +1,145 @@
+//! A log service that hangs, dies in a loop or is missing: its service goes on, and what is lost is counted.
+
+use std::fs;
+use std::path::Path;
+
+use homerun::sys::process;
+use homerun::sys::signal::Signal;
+
+use crate::support::*;
+
+/// Several times what a pipe holds, in numbered lines, told of when all are written.
+const WRITER: &str =
+    "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo \"line $i ..........................................\
+    ..........................................................................................\"; done
+    say written; exec sleep 1000";
+
+/// Hangs as long as there is a file `hang`, and reads then.
+const READER: &str = "[ ! -e hang ] || exec sleep 1000; exec cat >>lines";
+
+/// The numbered lines that are in the log, and how many it says were dropped. Every line is whole, and in order.
+fn read_log(directory: &Path) -> (usize, usize) {
+    let text = fs::read_to_string(directory.join("log/lines")).unwrap();
+    let (mut last, mut found, mut dropped) = (0, 0, 0);
+    for line in text.lines() {
+        match line.strip_prefix("line ") {
+            Some(rest) => {
+                let number = rest.split(' ').next().unwrap().parse().unwrap();
+                assert!(number > last && rest.ends_with("......"), "after {last}: {line:?}");
+                (last, found) = (number, found + 1);
+            }
+            None => match line.strip_prefix("runsv: warning: ").and_then(|rest| rest.split_once(" lines of ")) {
+                Some((count, rest)) => {
+                    assert!(rest.ends_with(" bytes were dropped: ./log/run did not read"), "{line:?}");
+                    dropped += count.parse::<usize>().unwrap();
+                }
+                None => panic!("what is {line:?}?"),
+            },
+        }
+    }
+    (found, dropped)
+}
+
+fn reason(directory: &Path) -> String {
+    fs::read_to_string(directory.join("log/supervise/reason")).unwrap_or_default()
+}
+
+#[test]
+fn a_log_service_that_hangs_costs_lines_but_not_its_service_and_the_log_says_how_many() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").file("log/hang", "").file("timeout-log", "50").log(READER).run(WRITER).start();
+    assert_eq!(tree.heard(), "written");
+    let log = foo.directory.join("log/supervise");
+    tree.wait_in(&log, || reason(&foo.directory).starts_with("does not read: ").then_some(()));
+    let status = tree.sv(&["status", "foo"]).stdout;
+    assert!(status.contains("; run: log: ") && status.contains(", does not read: "), "{status:?}");
+    fs::remove_file(foo.directory.join("log/hang")).unwrap();
+    foo.control_log(b"t");
+    // It reads what is left, and its supervisor sees that.
+    tree.wait_in(&log, || reason(&foo.directory).is_empty().then_some(()));
+    let directory = foo.directory.clone();
+    let (status, said) = foo.exit();
+    assert_eq!(status.code(), Some(0));
+    let (found, dropped) = read_log(&directory);
+    assert!(dropped > 0 && found > 0);
+    assert_eq!(found + dropped, 3000);
+    let said: Vec<&str> = said.lines().collect();
+    assert_eq!(said[0], "runsv foo: warning: ./log/run does not read: lines are dropped");
+    assert!(
+        said[1].starts_with(&format!("runsv foo: warning: ./log/run reads again: {dropped} lines of ")),
+        "{said:?}"
+    );
+    assert_eq!(said.len(), 2);
+    assert!(!directory.join("log/supervise/dropped").exists());
+}
+
+#[test]
+fn a_log_service_that_cannot_be_started_costs_lines_but_not_its_service() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").file("timeout-log", "50").file("log/hang", "").run(WRITER).start();
+    assert_eq!(tree.heard(), "written");
+    let directory = foo.directory.clone();
+    tree.service("foo").log("exec cat >>lines");
+    foo.control_log(b"u");
+    foo.wait_log(|status| status.pid != 0 && directory.join("log/lines").exists());
+    assert_eq!(foo.exit().0.code(), Some(0));
+    let (found, dropped) = read_log(&directory);
+    assert!(dropped > 0);
+    assert_eq!(found + dropped, 3000);
+}
+
+#[test]
+fn what_a_supervisor_that_was_killed_had_dropped_its_successor_tells() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").file("log/hang", "").file("timeout-log", "50").log(READER).run(WRITER).start();
+    assert_eq!(tree.heard(), "written");
+    let log = foo.directory.join("log/supervise");
+    tree.wait_in(&log, || log.join("dropped").exists().then_some(()));
+    process::send(i32::try_from(foo.child.id()).unwrap(), Signal::SIGKILL).unwrap();
+    foo.ended();
+    let foo = tree.service("foo").start();
+    fs::remove_file(foo.directory.join("log/hang")).unwrap();
+    foo.control_log(b"t");
+    let directory = foo.directory.clone();
+    foo.wait_log(|status| status.pid != 0 && directory.join("log/lines").exists());
+    assert_eq!(foo.exit().0.code(), Some(0));
+    let (found, dropped) = read_log(&directory);
+    assert!(dropped > 0);
+    assert_eq!(found + dropped, 3000);
+}
+
+/// As many lines as fill the pipe, then as many again.
+const FILLER: &str = "fill() { i=0; while [ $i -lt 64 ]; do i=$((i+1)); printf '%01023d\\n' $i; done; }
+    fill; say full; fill; say written; exec sleep 1000";
+
+/// Until a log service that began to hang just now costs lines.
+fn wait_for_another(tree: &Tree) {
+    let bar = tree.service("bar").file("log/hang", "").file("timeout-log", "20").log(READER).run(FILLER).start();
+    tree.wait_in(&bar.directory.join("log/supervise"), || (!reason(&bar.directory).is_empty()).then_some(()));
+    assert_eq!((tree.heard().as_str(), tree.heard().as_str()), ("full", "written"));
+}
+
+#[test]
+fn whoever_stops_or_pauses_the_log_service_or_says_so_in_a_file_has_chosen_to_wait() {
+    for (name, limit, stop, go) in
+        [("down", "20", b"d", &b"u"[..]), ("paused", "20", b"p", b"tc"), ("said", "0", b"a", b"t")]
+    {
+        let tree = Tree::new();
+        let foo = tree.service("foo").file("timeout-log", limit).file("log/hang", "").file("down", "");
+        let foo = foo.log(READER).run(FILLER).start();
+        foo.wait_log(|status| status.pid != 0);
+        foo.control_log(stop);
+        foo.wait_log(|status| name == "said" || status.paused || status.pid == 0);
+        foo.control(b"u");
+        assert_eq!(tree.heard(), "full", "{name}");
+        wait_for_another(&tree);
+        let _ = fs::remove_file(foo.directory.join("log/hang"));
+        fs::write(foo.directory.join("timeout-log"), "1h").unwrap();
+        foo.control_log(go);
+        assert_eq!(tree.heard(), "written", "{name}");
+        let directory = foo.directory.clone();
+        let (status, said) = foo.exit();
+        assert_eq!((status.code(), said.as_str()), (Some(0), ""), "{name}");
+        assert_eq!(fs::read_to_string(directory.join("log/lines")).unwrap().lines().count(), 128, "{name}");
+    }
+}
