@@ -49,6 +49,21 @@ fn a_hook_that_is_killed() {
 }
 
 #[test]
+fn a_process_that_is_left_behind() {
+    tell(|kit| {
+        // In a session of its own, and nobody's child.
+        let run = "(setsid sh -c 'say() { printf \"%s\\n\" \"$*\" >\"$EAR\"; }; say left $$; exec sleep 1000' &); exec sleep 1000";
+        let foo = kit.tree.service("foo").run(run).start();
+        let left = said(&kit.tree, "left");
+        foo.wait(is_running);
+        foo.control(b"x");
+        assert_eq!(foo.ended().0.code(), Some(0));
+        let stays = kit.tree.processes().contains(&left);
+        if stays { "that stays" } else { "that is ended, too" }
+    });
+}
+
+#[test]
 fn a_finish_that_hangs() {
     tell(|kit| {
         let foo = kit.tree.service("foo").run("say run $$; [ -e again ] && exec sleep 1000; : >again");
@@ -92,13 +107,31 @@ fn garbage() {
         let foo = kit.tree.service("foo").run(RUN).start();
         said(&kit.tree, "run");
         foo.wait(is_running);
-        foo.control(b"\0\xffgarbage?!\n0000d");
+        foo.control(b"\0\xffGNRL?!\n0000d");
         let status = foo.wait(is_down);
         end(kit, foo);
         match status.want {
             Want::Down => "it means nothing, and the command after it is obeyed",
             _ => "it is something else",
         }
+    });
+}
+
+#[test]
+fn a_log_service_that_does_not_read() {
+    tell(|kit| {
+        // More than a pipe holds. The minute that ours waits is made short.
+        let run = "head -c 200000 /dev/zero | tr '\\0' '\\n'; say written; exec sleep 1000";
+        let foo = kit.tree.service("foo").run(run).log("say log; exec sleep 1000").file("timeout-log", "100").start();
+        let goes_on = kit.ours_alone_says(|line| line == "written");
+        let is_counted = || kit.tree.sv(&["status", "foo"]).stdout.contains("dropped");
+        let outcome = match goes_on {
+            true if comes(PATIENCE, is_counted) => "lines are dropped in the end, and counted, and the service goes on",
+            true => "lines are dropped",
+            false => "the service hangs",
+        };
+        end(kit, foo);
+        outcome
     });
 }
 

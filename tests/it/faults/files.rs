@@ -38,6 +38,28 @@ fn a_full_disk() {
 }
 
 #[test]
+fn a_supervise_that_is_removed() {
+    tell(|kit| {
+        let foo = kit.tree.service("foo").run(RUN).start();
+        let pid = said(&kit.tree, "run");
+        foo.wait(is_running);
+        fs::remove_dir_all(foo.directory.join("supervise")).unwrap();
+        let has_ok = || homerun::sys::file::open_write(foo.directory.join("supervise/ok")).is_ok();
+        let outcome = match kit.ours_alone(has_ok) {
+            true => {
+                let status = foo.wait(is_running);
+                foo.control(b"d");
+                foo.wait(is_down);
+                if status.pid == pid { "it is made again, and sv controls the service" } else { "it is another" }
+            }
+            false => "sv cannot control the service any more",
+        };
+        end(kit, foo);
+        outcome
+    });
+}
+
+#[test]
 fn a_run_that_cannot_be_executed() {
     tell(|kit| {
         let foo = kit.tree.service("foo").file("run", "#!/bin/sh\nexec sleep 1000\n").start_heard();

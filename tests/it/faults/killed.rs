@@ -52,6 +52,22 @@ fn a_supervisor_with_its_service() {
 }
 
 #[test]
+fn a_service() {
+    tell(|kit| {
+        let foo = kit.tree.service("foo").run(RUN).finish(FINISH).start();
+        let pid = said(&kit.tree, "run");
+        send(pid, Signal::SIGKILL);
+        let told = kit.tree.heard();
+        let is_again = said(&kit.tree, "run") != pid;
+        end(kit, foo);
+        match &*told {
+            "finish -1 9" if is_again => "finish is told, and it is started again",
+            _ => "it is something else",
+        }
+    });
+}
+
+#[test]
 fn the_supervisor_of_a_service_that_is_down() {
     tell(|kit| {
         let foo = kit.tree.service("foo").run(RUN).start();
@@ -94,6 +110,49 @@ fn a_supervisor_with_its_log_service() {
         end(kit, foo);
         if is_read { "the next log service reads it" } else { "the line is lost" }
     });
+}
+
+#[test]
+fn all_but_the_scanner() {
+    tell(|kit| {
+        kit.tree.directory("services");
+        let service = kit.tree.service("services/foo").run(WRITER).log(LOG);
+        let fifo = kit.tree.path("services/foo/lines");
+        homerun::sys::file::make_fifo(&fifo, 0o600).unwrap();
+        let mut lines = homerun::sys::file::open_read_write(&fifo).unwrap();
+        let supervise = service.made().join("supervise");
+        let mut scanner = scanner(kit);
+        let up = |supervise: &Path, other: i32| {
+            kit.tree.wait_status(supervise, |status| is_running(status) && status.pid != other).pid
+        };
+        let log_supervise = kit.tree.path("services/foo/log/supervise");
+        let (main, log) = (up(&supervise, 0), up(&log_supervise, 0));
+        while kit.tree.heard() != format!("log {log}") {}
+        // A moment after the start, ours holds the pipe.
+        let held = format!("/proc/{}/fd", scanner.id());
+        kit.ours_alone(|| {
+            let mut links = fs::read_dir(&held).unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+            links.any(|link| link.ends_with("foo/supervise/pipe"))
+        });
+        stop(log);
+        lines.write_all(b"one\n").unwrap();
+        while kit.tree.heard() != "wrote" {}
+        let runsv = parent(main);
+        send(runsv, Signal::SIGSTOP);
+        [main, log, runsv].into_iter().for_each(|pid| send(pid, Signal::SIGKILL));
+        [main, log, runsv].into_iter().for_each(wait_until_gone);
+        // The original's looks every five seconds, or so.
+        send(i32::try_from(scanner.id()).unwrap(), Signal::SIGALRM);
+        up(&log_supervise, log);
+        let is_read = kit.ours_alone_says(|line| line == "line one");
+        scanner.kill().unwrap();
+        scanner.wait().unwrap();
+        if is_read { "the next log service reads it" } else { "the line is lost" }
+    });
+}
+
+fn parent(pid: i32) -> i32 {
+    homerun::sys::proc::relations().iter().find(|it| it.pid == pid).unwrap().parent
 }
 
 #[test]

@@ -39,6 +39,10 @@ const TABLE: &[Row] = table! {
         "finish is run, then it is started again",
         "it is started again without its finish",
         "faults::killed::a_supervisor_with_its_service";
+    "a service is killed":
+        "finish is told, and it is started again",
+        "finish is told, and it is started again",
+        "faults::killed::a_service";
     "runsv is killed while its service is down on request":
         "it stays down",
         "it is started",
@@ -47,6 +51,10 @@ const TABLE: &[Row] = table! {
         "the next log service reads it",
         "the line is lost",
         "faults::killed::a_supervisor_with_its_log_service";
+    "runsv, its service and the log service are killed under a runsvdir, with a line in the pipe":
+        "the next log service reads it",
+        "the line is lost",
+        "faults::killed::all_but_the_scanner";
     "runsv is killed while a hook holds up a stop":
         "the next runsv stops the service",
         "the service goes on, and a second process is started beside it",
@@ -83,6 +91,10 @@ const TABLE: &[Row] = table! {
         "it has failed: what it stood in for happens",
         "it counts as success: nothing happens",
         "faults::commands::a_hook_that_is_killed";
+    "a service that leaves a process behind is stopped":
+        "that is ended, too",
+        "that stays",
+        "faults::commands::a_process_that_is_left_behind";
     "finish hangs":
         "k ends it",
         "k is not obeyed",
@@ -95,6 +107,10 @@ const TABLE: &[Row] = table! {
         "it means nothing, and the command after it is obeyed",
         "it means nothing, and the command after it is obeyed",
         "faults::commands::garbage";
+    "the log service does not read":
+        "lines are dropped in the end, and counted, and the service goes on",
+        "the service hangs",
+        "faults::commands::a_log_service_that_does_not_read";
     "a thousand commands come at once":
         "the last one counts",
         "the last one counts",
@@ -107,6 +123,10 @@ const TABLE: &[Row] = table! {
         "the old record stays, whole",
         "an empty record takes its place",
         "faults::files::a_full_disk";
+    "supervise is removed while runsv runs":
+        "it is made again, and sv controls the service",
+        "sv cannot control the service any more",
+        "faults::files::a_supervise_that_is_removed";
     "run is not executable":
         "sv status says why",
         "sv status does not say why",
