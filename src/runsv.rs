@@ -6,6 +6,7 @@
 
 mod files;
 mod leftovers;
+mod orders;
 mod reasons;
 mod stall;
 mod successor;
@@ -25,7 +26,7 @@ use nix::errno::Errno;
 
 use crate::cli::{self, Usage};
 use crate::handover::Handed;
-use crate::model::control::{self, Control, Sig};
+use crate::model::control::{self, Control};
 use crate::model::note::{Kind, Note, Place, Record};
 use crate::model::pair::{Joint, Pair, Who, control_event};
 use crate::model::reason::{Cause, Reasons};
@@ -35,12 +36,13 @@ use crate::model::tai::Label;
 use crate::msg::{self, Failure, Speaker, Tried as _};
 use crate::supervise::{self, Dropped, Home, Locked, Notes, Pipe};
 use crate::sys::poll::Poller;
-use crate::sys::process::{self, Argv, Directory, Orphan, Spawn, Step};
+use crate::sys::process::{self, Addressee, Argv, Directory, Orphan, Spawn, Step};
 use crate::sys::signal::{InheritedMask, SigSet, Signal, Signals};
 use crate::sys::{clock, file};
 
 use files::Look;
 use leftovers::Leftovers;
+use orders::has_own_group;
 use stall::Overflow;
 use successor::{Found, Moment, Process};
 
@@ -366,6 +368,10 @@ impl Supervisor {
             if let Some(control) = self.pair.get(who).and_then(Service::unfinished) {
                 self.apply(who, Event::Control(control));
             }
+            let limit = self.pair.get(who).and_then(Service::limit_under_way);
+            if let Some(limit) = limit.and_then(|limit| self.limit(who, limit)) {
+                self.apply(who, Event::Limit(limit));
+            }
         }
     }
 
@@ -553,15 +559,13 @@ impl Supervisor {
             Action::Start => self.start(who, None),
             Action::StartFinish(death) => self.start(who, Some(death)),
             Action::Kill(signal) => {
-                if let Some(process) = self.side(who).and_then(|side| side.process.as_ref()) {
-                    let _ = process.signal(number(signal)); // it may be gone, and a setuid program may refuse
-                }
+                self.signal(who, signal);
                 None
             }
             Action::Hook(_) if who == Who::Log => Some(Event::HookEnded(Hooked::Absent)),
             Action::Hook(control) => self.start_hook(control).map(Event::HookEnded),
             Action::LookForLeftovers if who == Who::Log => Some(Event::Left(None)),
-            Action::LookForLeftovers => Some(Event::Left(self.leftovers.look(&self.own(), &self.speaker))),
+            Action::LookForLeftovers => Some(Event::Left(self.look_for_leftovers())),
             Action::NameLeftovers(fate) => {
                 self.name_leftovers(fate);
                 None
@@ -578,9 +582,14 @@ impl Supervisor {
                 self.leftovers.kill(&self.own());
                 None
             }
+            Action::Limit(limit) => self.limit(who, limit).map(Event::Limit),
+            Action::SayLimit(limit) => {
+                self.say_limit(who, limit);
+                None
+            }
             Action::KillHook => {
                 if let Some(hook) = &self.hook {
-                    let _ = hook.signal(Signal::SIGKILL);
+                    let _ = hook.signal(Signal::SIGKILL as i32, Addressee::Process);
                     let text = "was killed: it took too long or was in the way";
                     self.speaker.warn(format!("control hook {text}"));
                     self.explain_killed_hook(text);
@@ -645,6 +654,7 @@ impl Supervisor {
             stdin: self.pipe.as_ref().filter(|_| who == Who::Log).map(|pipe| pipe.reading.as_fd()),
             stdout: self.pipe.as_ref().filter(|_| who == Who::Main).and_then(LogPipe::writing),
             session: false,
+            group: has_own_group(who),
             mask: self.mask,
             last: Some(&note),
         };
@@ -717,6 +727,7 @@ impl Supervisor {
             stdin: None,
             stdout: self.pipe.as_ref().and_then(LogPipe::writing),
             session: false,
+            group: false,
             mask: self.mask,
             last: Some(&note),
         };
@@ -959,19 +970,4 @@ fn unrecorded(down: &str) -> Status {
 
 fn file_is_missing(path: &Path) -> bool {
     fs::metadata(path).is_err()
-}
-
-fn number(signal: Sig) -> Signal {
-    match signal {
-        Sig::Term => Signal::SIGTERM,
-        Sig::Cont => Signal::SIGCONT,
-        Sig::Kill => Signal::SIGKILL,
-        Sig::Stop => Signal::SIGSTOP,
-        Sig::Hup => Signal::SIGHUP,
-        Sig::Alrm => Signal::SIGALRM,
-        Sig::Int => Signal::SIGINT,
-        Sig::Quit => Signal::SIGQUIT,
-        Sig::Usr1 => Signal::SIGUSR1,
-        Sig::Usr2 => Signal::SIGUSR2,
-    }
 }

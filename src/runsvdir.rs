@@ -578,6 +578,7 @@ impl Tree {
             stdin: None,
             stdout: None,
             session: self.sessions,
+            group: false,
             mask: self.mask,
             last: None,
         };

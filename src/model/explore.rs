@@ -186,6 +186,8 @@ struct World {
     left_told: bool,
     /// What the service says of it.
     rule: Option<Rule>,
+    /// How long a stop and a `finish` may take.
+    limit: Option<Duration>,
     quit: bool,
     /// A deadline may have passed unseen.
     late: bool,
@@ -213,6 +215,7 @@ impl World {
             left: false,
             left_told: false,
             rule: None,
+            limit: None,
             quit: false,
             late: false,
             deeds: 0,
@@ -308,8 +311,8 @@ impl World {
             }
             Happening::Begins => {
                 let log = self.pair.get(Who::Log).map(|_| true);
-                let World { hooks, forks, pipes, rule, .. } = *self;
-                *self = World { hooks, rule, ..World::new(self.now, true, log) };
+                let World { hooks, forks, pipes, rule, limit, .. } = *self;
+                *self = World { hooks, rule, limit, ..World::new(self.now, true, log) };
                 (self.forks, self.pipes) = (forks, pipes);
             }
         }
@@ -370,7 +373,7 @@ impl World {
     fn deed(&mut self, who: Who, action: Action) -> Result<Option<Event>, Stop> {
         self.count()?;
         let record = self.record(who);
-        let World { now, input, hooks, hook, forks, pair, left, rule, .. } = *self;
+        let World { now, input, hooks, hook, forks, pair, left, rule, limit, .. } = *self;
         let once = pair.get(who).is_some_and(Service::is_once);
         let side = self.side(who);
         match action {
@@ -419,7 +422,9 @@ impl World {
             Action::NameLeftovers(Fate::GivenUp) => self.left = false,
             Action::NameLeftovers(_) => {}
             Action::EndLeftovers | Action::EndLeftoversAgain | Action::KillLeftovers => self.left_told = true,
-            Action::KillHook | Action::Stamp | Action::SayPause(..) => {}
+            Action::Limit(_) => return Ok(limit.map(Event::Limit)),
+            Action::SayLimit(_) if !side.lives => return broken("nobody took too long"),
+            Action::KillHook | Action::SayLimit(_) | Action::Stamp | Action::SayPause(..) => {}
         }
         Ok(None)
     }
@@ -860,12 +865,13 @@ fn a_service_and_its_log_service_keep_their_promises_also_when_their_supervisors
     assert!(found.paths > 1_000_000, "{found:?}");
 }
 
-/// Up to 5 events, of 13 kinds, for each rule.
+/// Up to 5 events, of 13 kinds, for each rule, and with limits for a stop and for `finish`.
 #[test]
 fn a_service_that_leaves_something_behind_keeps_its_promises_whatever_happens() {
     let scope = Scope { main: b"udoxtk", log: b"", faults: false, kills: false, leaves: true };
     for rule in [None, Some(Rule::End), Some(Rule::Wait), Some(Rule::Keep)] {
-        let world = World { rule, ..World::new(Instant::now(), true, None) };
+        let limit = rule.is_none().then_some(Duration::from_secs(3));
+        let world = World { rule, limit, ..World::new(Instant::now(), true, None) };
         let found = explore(vec![world, World { hooks: true, ..world }], 5, scope);
         assert!(found.paths > 30_000, "{found:?}");
     }

@@ -4,6 +4,7 @@
 //! with invented values.
 
 pub mod control;
+pub mod down_signal;
 pub mod envdir;
 pub mod executable;
 mod explore;

@@ -161,6 +161,8 @@ pub enum Event {
     HookEnded(Hooked),
     /// The answer to [`Action::LookForLeftovers`]; `None` when there are none.
     Left(Option<leftovers::Left>),
+    /// The answer to [`Action::Limit`], if there is a limit.
+    Limit(Duration),
     /// A process ended that the service had left behind.
     LeftoverEnded,
     /// Nobody will write into the log service's standard input any more.
@@ -181,6 +183,10 @@ pub enum Action {
     /// Run the hook `control/X` if there is one; answer with [`Event::HookEnded`]. A log service has none: it must
     /// be told so at once, as a step of its own.
     Hook(Control),
+    /// Look how long it may take; answer with [`Event::Limit`] if there is a limit.
+    Limit(Limit),
+    /// Say that it took longer, and is killed.
+    SayLimit(Limit),
     /// Kill the hook that runs.
     KillHook,
     /// Look what the service left behind; answer with [`Event::Left`] at once. A log service leaves nothing.
@@ -199,6 +205,15 @@ pub enum Action {
     Publish,
     /// Say that the pause before the next start grows: young deaths in a row, and the pause.
     SayPause(u8, Duration),
+}
+
+/// What may take only so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The end of a service that was told to stop: the file `timeout-kill`.
+    Stop,
+    /// `finish`: the file `timeout-finish`.
+    Finish,
 }
 
 /// A few actions, in order.
@@ -244,6 +259,8 @@ pub struct Service {
     drain_tries: u8,
     /// The last command was a stop: what the service leaves behind is to end with it.
     stopping: bool,
+    /// When the process will have taken too long.
+    kill_at: Option<Instant>,
     hook: Option<Hook>,
     pending: [Option<Deed>; PENDING],
 }
@@ -262,6 +279,7 @@ impl Service {
             input_ended: false,
             drain_tries: 0,
             stopping: false,
+            kill_at: None,
             hook: None,
             pending: [None; PENDING],
         }
@@ -310,6 +328,7 @@ impl Service {
             Event::HookEnded(outcome) => self.hook_ended(outcome, now, &mut actions),
             Event::Left(left) => self.looked(left, now, &mut actions),
             Event::LeftoverEnded => self.look_again(&mut actions),
+            Event::Limit(limit) => self.limit(now + limit),
             Event::InputEnded => self.input_ended(&mut actions),
             Event::Tick => self.tick(now, &mut actions),
         }
@@ -327,7 +346,7 @@ impl Service {
             _ => None,
         };
         let hook = self.hook.and_then(|hook| hook.deadline);
-        start.into_iter().chain(hook).min()
+        start.into_iter().chain(hook).chain(self.kill_at).min()
     }
 
     /// Whether another command can be taken now. If not, it must stay where it is.
@@ -437,6 +456,7 @@ impl Service {
         if let Some(hook) = &mut self.hook {
             hook.deadline = hook.deadline.map(deadline);
         }
+        self.kill_at = self.kill_at.map(deadline);
         self
     }
 
@@ -559,6 +579,7 @@ impl Service {
     }
 
     fn not_started(&mut self, now: Instant, actions: &mut Actions) {
+        self.kill_at = None;
         match self.state {
             State::Run { once, .. } => {
                 self.drain_tries = self.drain_tries.saturating_sub(1);
@@ -576,7 +597,26 @@ impl Service {
         }
     }
 
+    /// The limit of what is under way, for a supervisor that comes to it only now.
+    pub fn limit_under_way(&self) -> Option<Limit> {
+        match self.state {
+            State::Run { .. } if self.got_term && self.want != Want::Up => Some(Limit::Stop),
+            State::Finish { retry_at: None, .. } => Some(Limit::Finish),
+            _ => None,
+        }
+    }
+
+    /// What runs may do so until then. A second stop puts off nothing.
+    fn limit(&mut self, at: Instant) {
+        if matches!(self.state, State::Run { .. } | State::Finish { retry_at: None, .. }) {
+            self.kill_at = Some(self.kill_at.map_or(at, |before| before.min(at)));
+        }
+    }
+
     fn died(&mut self, death: Death, has_finish: bool, now: Instant, actions: &mut Actions) {
+        if matches!(self.state, State::Run { .. } | State::Finish { retry_at: None, .. }) {
+            self.kill_at = None;
+        }
         match self.state {
             State::Run { started, .. } => {
                 self.got_term = false;
@@ -589,6 +629,7 @@ impl Service {
                     self.state = State::Finish { started, death, retry_at: None };
                     self.paused = false;
                     actions.push(Action::StartFinish(death));
+                    actions.push(Action::Limit(Limit::Finish));
                     actions.push(Action::Publish);
                 } else {
                     self.ended(started, now, actions);
@@ -778,6 +819,7 @@ impl Service {
         };
         if live {
             actions.push_signal(Sig::Cont);
+            actions.push(Action::Limit(Limit::Stop));
         }
         let kill_is_next = self.pending[0] == Some(Deed::Signal(Control::Kill));
         if self.role == Role::Main && !kill_is_next {
@@ -813,12 +855,17 @@ impl Service {
     }
 
     fn tick(&mut self, now: Instant, actions: &mut Actions) {
+        if self.kill_at.take_if(|at| *at <= now).is_some() {
+            actions.push(Action::SayLimit(if self.runs() { Limit::Stop } else { Limit::Finish }));
+            actions.push(Action::Kill(Sig::Kill));
+        }
         self.kill_hook_if(|deadline| deadline <= now, actions);
         if let State::Finish { started, death, retry_at: Some(retry_at) } = self.state
             && retry_at <= now
         {
             self.state = State::Finish { started, death, retry_at: None };
             actions.push(Action::StartFinish(death));
+            actions.push(Action::Limit(Limit::Finish));
             actions.push(Action::Publish);
         }
         match self.state {
@@ -977,6 +1024,8 @@ mod tests {
         rule: Option<Rule>,
         /// It was sent TERM, or KILL.
         is_ending: bool,
+        /// How long a stop and a `finish` may take.
+        limit: Option<Duration>,
     }
 
     impl World {
@@ -993,6 +1042,7 @@ mod tests {
                 left: false,
                 rule: None,
                 is_ending: false,
+                limit: None,
             }
         }
 
@@ -1040,6 +1090,8 @@ mod tests {
                 }
                 Action::NameLeftovers(Fate::GivenUp) => self.left = false,
                 Action::NameLeftovers(_) => assert!(self.left, "nobody to name"),
+                Action::Limit(_) => return self.limit.map_or(Vec::new(), |limit| self.give(Event::Limit(limit))),
+                Action::SayLimit(_) => assert!(self.process, "nobody to kill"),
                 Action::Stamp | Action::Publish | Action::SayPause(..) => {}
             }
             Vec::new()
@@ -1124,7 +1176,8 @@ mod tests {
         let mut world = running();
         world.now += SECOND / 2;
         let death = Death::Killed { signal: 9, core: false };
-        assert_eq!(world.dies(death, true), [Action::StartFinish(death), Action::Publish]);
+        let deeds = [Action::StartFinish(death), Action::Limit(Limit::Finish), Action::Publish];
+        assert_eq!(world.dies(death, true), deeds);
         assert_eq!(world.state(), status::State::Finish);
         world.now += SECOND / 2;
         assert!(world.dies(OK, true).contains(&Action::Start), "together they lived a second");
@@ -1191,7 +1244,7 @@ mod tests {
         world.slow_hooks = true;
         world.control(b'd');
         let deeds = world.end_hook(Hooked::Done);
-        assert_eq!(deeds, [Action::Kill(Sig::Cont), Action::Hook(Control::Down)]);
+        assert_eq!(deeds, [Action::Kill(Sig::Cont), Action::Limit(Limit::Stop), Action::Hook(Control::Down)]);
         assert_eq!(world.terms, 0);
     }
 
@@ -1293,6 +1346,42 @@ mod tests {
         assert_eq!(arguments(7 << 8), ("7".to_owned(), "0".to_owned()));
         assert_eq!(arguments(9), ("-1".to_owned(), "9".to_owned()));
         assert_eq!(arguments(6 | 128), ("-1".to_owned(), "134".to_owned()));
+    }
+
+    #[test]
+    fn what_is_told_to_stop_and_does_not_within_its_limit_is_killed_once() {
+        let mut world = World { limit: Some(SECOND), ..running() };
+        world.control(b't');
+        assert_eq!(world.service.deadline(), None, "only a stop has a limit");
+        world.control(b'd');
+        world.after(SECOND / 2);
+        world.control(b'd');
+        assert_eq!(world.after(SECOND / 2), [Action::SayLimit(Limit::Stop), Action::Kill(Sig::Kill)], "not put off");
+        assert_eq!(world.after(HOOK_DEADLINE), []);
+        world.dies(Death::Killed { signal: 9, core: false }, true);
+        assert_eq!(world.after(SECOND), [Action::SayLimit(Limit::Finish), Action::Kill(Sig::Kill)]);
+        world.dies(Death::Killed { signal: 9, core: false }, true);
+        assert!(world.service.is_settled_down() && world.service.deadline().is_none());
+    }
+
+    #[test]
+    fn a_limit_counts_from_the_hook_that_stood_in_for_the_signal_and_ends_with_the_process() {
+        let mut world = World { limit: Some(SECOND), slow_hooks: true, ..running() };
+        world.control(b'd');
+        assert_eq!(world.after(5 * SECOND), [], "the hook has its own");
+        world.end_hook(Hooked::Done);
+        world.end_hook(Hooked::Absent);
+        assert!(world.after(SECOND).contains(&Action::Kill(Sig::Kill)));
+        world.slow_hooks = false;
+        world.dies(OK, false);
+        world.control(b'u');
+        world.after(SECOND);
+        world.control(b'd');
+        world.dies(OK, false);
+        world.control(b'u');
+        world.after(SECOND);
+        assert!(world.process);
+        assert_eq!(world.service.deadline(), None, "the next one is not killed");
     }
 
     fn left_by(rule: Option<Rule>) -> World {

@@ -6,7 +6,7 @@
 use crate::model::leftovers::{Fate, Left, PATIENCE, Rule};
 use crate::model::pair::Who;
 use crate::model::reason::Cause;
-use crate::msg::{Failure, Speaker};
+use crate::model::service::Limit;
 use crate::supervise;
 use crate::sys::proc::Children;
 use crate::sys::process;
@@ -57,8 +57,8 @@ impl Leftovers {
         self.asked.iter_mut().filter(|asked| **asked == pid).for_each(|asked| *asked = 0);
     }
 
-    /// Looks for them, and what the service directory says of them.
-    pub fn look(&mut self, own: &Own, speaker: &Speaker) -> Option<Left> {
+    /// Whether there are any.
+    pub fn look(&mut self, own: &Own) -> bool {
         self.found = None;
         if self.has_children {
             let found = &mut self.found;
@@ -68,10 +68,7 @@ impl Leftovers {
                 !is_one
             });
         }
-        self.found?;
-        let rule = said(supervise::setting("leftovers", Rule::read), speaker);
-        let patience = said(supervise::timeout("timeout-kill"), speaker);
-        Some(Left { rule, patience: patience.unwrap_or(PATIENCE) })
+        self.found.is_some()
     }
 
     /// Asks those to end that were not asked yet.
@@ -123,6 +120,15 @@ impl Leftovers {
 }
 
 impl Supervisor {
+    /// Looks for leftovers, and what the service directory says of them.
+    pub(super) fn look_for_leftovers(&mut self) -> Option<Left> {
+        let own = self.own();
+        self.leftovers.look(&own).then(|| Left {
+            rule: self.said(supervise::setting("leftovers", Rule::read)),
+            patience: self.limit(Who::Main, Limit::Stop).unwrap_or(PATIENCE),
+        })
+    }
+
     /// Says what becomes of leftovers. The same that the service was started beside before are not named again.
     pub(super) fn name_leftovers(&mut self, fate: Fate) {
         let Some(text) = self.leftovers.name(&self.own(), fate) else { return };
@@ -151,12 +157,4 @@ impl Supervisor {
         let log = self.log.as_ref().and_then(|log| log.process.as_ref());
         [pid(self.main.process.as_ref()), pid(log), pid(self.hook.as_ref())]
     }
-}
-
-/// What a file says. One that makes no sense is worth a word, and as if it were missing.
-fn said<T>(setting: Result<Option<T>, Failure>, speaker: &Speaker) -> Option<T> {
-    setting.unwrap_or_else(|failure| {
-        speaker.warn_failure(&failure);
-        None
-    })
 }

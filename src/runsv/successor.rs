@@ -7,8 +7,7 @@ use crate::model::note::{Book, Kind, Note, Place, Record};
 use crate::model::service::{Left, Remains};
 use crate::model::status::Status;
 use crate::model::tai::Label;
-use crate::sys::process::{Born, Orphan};
-use crate::sys::signal::Signal;
+use crate::sys::process::{Addressee, Born, Orphan};
 use crate::sys::{clock, proc};
 
 /// A process of the service, whoever started it.
@@ -33,11 +32,11 @@ impl Process {
         matches!(self, Process::Own(child) if child.is_stillborn())
     }
 
-    /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+    /// Sends signal `number` to it, or to the group that it leads.
+    pub fn signal(&self, number: i32, to: Addressee) -> io::Result<()> {
         match self {
-            Process::Own(child) => child.signal(signal),
-            Process::Found(orphan) => orphan.signal(signal),
+            Process::Own(child) => child.signal(number, to),
+            Process::Found(orphan) => orphan.signal(number, to),
         }
     }
 

@@ -268,6 +268,7 @@ impl<'a> Target<'a> {
             stdin: None,
             stdout: Some(nowhere.as_fd()),
             session: false,
+            group: false,
             mask: InheritedMask::current()?,
             last: None,
         }

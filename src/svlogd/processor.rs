@@ -157,6 +157,7 @@ impl Running {
             stdin: Some(source.as_fd()),
             stdout: Some(output.as_fd()),
             session: false,
+            group: false,
             mask: tools.mask,
             last: None,
         };

@@ -110,6 +110,8 @@ pub struct Spawn<'a> {
     pub stdout: Option<BorrowedFd<'a>>,
     /// Make it the leader of a session of its own.
     pub session: bool,
+    /// Make it the leader of a process group of its own.
+    pub group: bool,
     /// The signal mask it starts with.
     pub mask: InheritedMask,
     /// What the new process does just before it becomes the program.
@@ -270,6 +272,9 @@ impl Spawn<'_> {
         if self.session {
             // SAFETY: setsid takes nothing. A new child leads no group, so it cannot fail.
             unsafe { libc::setsid() };
+        } else if self.group {
+            // SAFETY: setpgid takes numbers. A new child that leads no session may always do this.
+            unsafe { libc::setpgid(0, 0) };
         }
         for (source, target) in [(self.stdin, 0), (self.stdout, 1)] {
             if let Some(source) = source
@@ -314,6 +319,15 @@ impl Directory<'_> {
     }
 }
 
+/// Who of a process and its group gets a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressee {
+    /// It alone.
+    Process,
+    /// The group, if it leads one; else it alone.
+    Group,
+}
+
 impl Born {
     /// The child that has id `pid`, if there is one: it was started before this process became its program anew. It may
     /// have ended, as long as it was not reaped. Also gives its number, as of [`own_serial`].
@@ -334,9 +348,12 @@ impl Born {
         self.is_stillborn
     }
 
-    /// Sends it a signal. Before it is reaped its pid cannot be another's.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        send(self.pid, signal)
+    /// Sends signal `number` to it, or to the group that it leads. Before it is reaped its pid cannot be another's.
+    pub fn signal(&self, number: i32, to: Addressee) -> io::Result<()> {
+        if to == Addressee::Group && kill(-self.pid, number).is_ok() {
+            return Ok(());
+        }
+        kill(self.pid, number)
     }
 }
 
@@ -358,7 +375,7 @@ impl Child {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        self.born.signal(signal)
+        send(self.born.pid, signal)
     }
 }
 
@@ -436,21 +453,28 @@ impl Orphan {
         }
     }
 
-    /// Sends it a signal, and, where it has a pidfd, certainly nobody else.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+    /// Sends signal `number` to it, or to the group that it leads; where it has a pidfd, certainly to nobody else.
+    ///
+    /// Before Linux 6.9, and without a pidfd, a group cannot be told from another: then it gets the signal alone.
+    pub fn signal(&self, number: i32, to: Addressee) -> io::Result<()> {
         let Handle::Pidfd(pidfd) = &self.handle else {
             return if self.has_ended() {
                 Err(io::Error::from_raw_os_error(libc::ESRCH))
             } else {
-                send(self.pid, signal)
+                kill(self.pid, number)
             };
         };
-        let (fd, number) = (std::os::fd::AsRawFd::as_raw_fd(pidfd), signal as libc::c_int);
-        // SAFETY: pidfd_send_signal takes a descriptor and numbers; without details a null pointer stands for them.
-        match unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, ptr::null::<libc::siginfo_t>(), 0) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
+        let send = |flags: libc::c_uint| {
+            let (fd, details) = (std::os::fd::AsRawFd::as_raw_fd(pidfd), ptr::null::<libc::siginfo_t>());
+            // SAFETY: pidfd_send_signal takes a descriptor and numbers; a null pointer stands for no details.
+            match unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, details, flags) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        };
+        /// Source: linux/pidfd.h, `PIDFD_SIGNAL_PROCESS_GROUP`.
+        const GROUP: libc::c_uint = 1 << 2;
+        if to == Addressee::Group && send(GROUP).is_ok() { Ok(()) } else { send(0) }
     }
 }
 
@@ -510,8 +534,12 @@ pub fn send(pid: i32, signal: Signal) -> io::Result<()> {
     if pid <= 0 {
         return Err(io::ErrorKind::InvalidInput.into()); // never a group, never everybody
     }
+    kill(pid, signal as libc::c_int)
+}
+
+fn kill(pid: i32, number: i32) -> io::Result<()> {
     // SAFETY: kill takes two numbers.
-    match unsafe { libc::kill(pid, signal as libc::c_int) } {
+    match unsafe { libc::kill(pid, number) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

@@ -12,6 +12,15 @@ use crate::sys::fd;
 
 pub use nix::sys::signal::{SigSet, Signal};
 
+/// The number of the signal with this name, such as `SIGTERM`, `SIGRTMIN` or `SIGRTMAX`.
+pub fn number_of(name: &str) -> Option<i32> {
+    match name {
+        "SIGRTMIN" => Some(nix::libc::SIGRTMIN()),
+        "SIGRTMAX" => Some(nix::libc::SIGRTMAX()),
+        _ => name.parse::<Signal>().ok().map(|signal| signal as i32),
+    }
+}
+
 /// The signals that this program takes as events.
 pub struct Signals {
     fd: SignalFd,
