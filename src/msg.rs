@@ -72,8 +72,8 @@ impl Failure {
     }
 
     /// `OBJECT FAULT`, where no call failed: `supervise/control exists but is not a fifo`.
-    pub fn said(object: impl AsRef<OsStr>, fault: &'static str) -> Failure {
-        Failure { what: object.as_ref().as_bytes().to_vec(), separator: " ", reason: io::Error::other(fault) }
+    pub fn said(object: impl AsRef<OsStr>, fault: impl Into<String>) -> Failure {
+        Failure { what: object.as_ref().as_bytes().to_vec(), separator: " ", reason: io::Error::other(fault.into()) }
     }
 
     /// The error behind it.

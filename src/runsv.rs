@@ -205,7 +205,13 @@ impl Supervisor {
         }
         let lock = |service: &str, held: Option<File>| match held {
             Some(lock) => Ok(Locked::held(Path::new(service), lock)),
-            None => Locked::take(Path::new(service)),
+            None => Locked::take(Path::new(service)).inspect_err(|failure| {
+                if failure.reason().kind() == io::ErrorKind::WouldBlock
+                    && let Some(holder) = Locked::holder(Path::new(service))
+                {
+                    speaker.say(msg::Severity::Info, holder);
+                }
+            }),
         };
         let main_lock = lock(".", held("lock"))?;
         let log_held = held("log/lock");

@@ -25,7 +25,7 @@ use crate::model::control::Control;
 use crate::model::respawn::{self, Respawn};
 use crate::model::{lookup, seconds, settle};
 use crate::msg::{Failure, Speaker, Tried as _};
-use crate::supervise::Probe;
+use crate::supervise::{Probe, holder};
 use crate::sys::file::{self, Identity};
 use crate::sys::inotify::Watcher;
 use crate::sys::poll::Poller;
@@ -462,7 +462,9 @@ impl Tree {
         match file::try_lock(&file) {
             Ok(()) => self.lock = Some((directory, file)),
             Err(error) if self.stop_deadline.is_some() && error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(Failure::said(&self.directory, "has a runsvdir already: waiting until that ends"));
+                let who = holder::of(&self.directory, "runsvdir").map_or(String::new(), |who| format!(", {who}"));
+                let fault = format!("has a runsvdir already{who}: waiting until that ends");
+                return Err(Failure::said(&self.directory, fault));
             }
             Err(_) => {}
         }

@@ -1,5 +1,6 @@
 //! The `supervise/` directory from both ends: [`Home`] is runsv's, [`Probe`] is sv's and runsvdir's.
 
+pub mod holder;
 mod repair;
 pub mod why;
 
@@ -81,7 +82,14 @@ impl Locked {
         let path = directory.join("lock");
         let lock = file::open_append(&path).tried("open", &path)?;
         let place = file::try_lock(&lock).and_then(|()| repair::claim(service)).tried("lock", &path)?;
+        holder::sign(&lock);
         Ok(Locked { service: service.into(), directory, lock, place })
+    }
+
+    /// Who has what [`Locked::take`] could not have, if that can be told.
+    pub fn holder(service: &Path) -> Option<String> {
+        let path = supervise_of(service).join("lock");
+        Some(format!("{} is held by {}", path.display(), holder::of(&path, "runsv")?))
     }
 
     /// The same with the lock that this process has held before it became its program anew.

@@ -11,6 +11,7 @@ mod explore;
 pub mod family;
 pub mod gate;
 pub mod handover;
+pub mod holder;
 pub mod ids;
 pub mod leftovers;
 pub mod limit;

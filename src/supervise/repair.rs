@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-use super::{Home, make_fifo, make_supervise, not_a_fifo};
+use super::{Home, holder, make_fifo, make_supervise, not_a_fifo};
 use crate::msg::{Failure, Tried as _};
 use crate::sys::file::{self, Identity};
 use crate::sys::place::{self, Tell};
@@ -103,6 +103,7 @@ impl Home {
             clear(path, Metadata::is_file)?;
             let lock = file::open_append(path).tried("open", path)?;
             file::try_lock(&lock).tried("lock", path)?;
+            holder::sign(&lock);
             self.lock = lock;
         }
         if !is_there(&self.paths.control, &self.control) {

@@ -72,6 +72,25 @@ pub fn command_line(pid: i32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
+/// The name of this host.
+pub fn host_name() -> Option<String> {
+    fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim_end().to_owned())
+}
+
+/// The processes that hold an flock(2) lock of a file with this inode, on whatever file system.
+pub fn flock_holders(inode: u64) -> Vec<i32> {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    locks.lines().filter_map(|line| flock_holder(line, inode)).collect()
+}
+
+/// Reads `NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END`. Who waits for one has a `->` behind the number.
+fn flock_holder(line: &str, inode: u64) -> Option<i32> {
+    let mut words = line.split_ascii_whitespace().skip(1);
+    let (kind, pid, file) = (words.next()?, words.nth(2)?, words.next()?);
+    let is_it = kind == "FLOCK" && file.rsplit(':').next()?.parse() == Ok(inode);
+    pid.parse().ok().filter(|pid| is_it && *pid > 0)
+}
+
 /// When the kernel made process `pid`: time since it started, in steps of `tick`. None for a process that has ended,
 /// also where it still waits to be reaped.
 pub fn made(pid: i32, tick: Duration) -> Option<Duration> {
@@ -135,6 +154,17 @@ mod tests {
         assert_eq!(read, Some(Relation { pid: 7, parent: 42, ended: false }));
         assert_eq!(relation(7, b"7 (a) Z 9 1").map(|it| it.ended), Some(true));
         assert_eq!(relation(7, b"garbage"), None);
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_found_and_who_waits_for_it_is_not() {
+        let holder = |line| flock_holder(line, 42);
+        assert_eq!(holder("1: FLOCK  ADVISORY  WRITE 7 fe:00:42 0 EOF"), Some(7));
+        assert_eq!(holder("1: -> FLOCK  ADVISORY  WRITE 7 fe:00:42 0 EOF"), None);
+        assert_eq!(holder("1: POSIX  ADVISORY  WRITE 7 fe:00:42 0 EOF"), None);
+        assert_eq!(holder("1: OFDLCK ADVISORY  READ -1 fe:00:42 0 EOF"), None);
+        assert_eq!(holder("1: FLOCK  ADVISORY  WRITE 7 fe:00:4242 0 EOF"), None);
+        assert_eq!(holder("garbage"), None);
     }
 
     #[test]

@@ -1024,12 +1024,15 @@ fn a_second_supervisor_is_refused_and_disturbs_nothing() {
     assert_eq!(tree.heard(), "up");
     let status = foo.wait(is_running);
     foo.wait_log(is_running);
-    let refused = fails("runsv foo: fatal: unable to lock supervise/lock: temporary failure\n", 111);
-    assert_eq!(tree.run("runsv", &["foo"]), refused);
+    let holder = format!("is held by process {}", foo.child.id());
+    let refused = |name: &str, lock: &str| {
+        let info = format!("runsv {name}: info: {lock} {holder}\n");
+        fails(&format!("{info}runsv {name}: fatal: unable to lock {lock}: temporary failure\n"), 111)
+    };
+    assert_eq!(tree.run("runsv", &["foo"]), refused("foo", "supervise/lock"));
     let links = tree.service("bar").run("say bar").made();
     symlink("../foo/log", links.join("log")).unwrap();
-    let refused = fails("runsv bar: fatal: unable to lock log/supervise/lock: temporary failure\n", 111);
-    assert_eq!(tree.run("runsv", &["bar"]), refused);
+    assert_eq!(tree.run("runsv", &["bar"]), refused("bar", "log/supervise/lock"));
     assert_eq!(foo.wait(is_running), status);
     assert_eq!(foo.exit().0.code(), Some(0));
     assert_eq!(tree.heard_already(), None);

@@ -188,7 +188,7 @@ fn another_supervisor_is_kept_out_also_while_supervise_is_gone() {
         fs::remove_dir_all(foo.directory.join("supervise")).unwrap();
         let second = tree.run("runsv", &["foo"]);
         let refused = "runsv foo: fatal: unable to lock supervise/lock: temporary failure\n";
-        assert!(second.stderr.starts_with(refused) && second.code == Some(111), "{second:?}");
+        assert!(second.stderr.ends_with(refused) && second.code == Some(111), "{second:?}");
         wait_until_whole(&tree, &foo, "supervise");
     }
     assert_eq!(tree.heard_already(), None);

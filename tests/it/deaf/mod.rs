@@ -3,6 +3,7 @@
 mod commands;
 mod directories;
 mod files;
+mod holders;
 mod programs;
 mod reasons;
 

@@ -684,7 +684,8 @@ fn a_second_tree_on_a_services_directory_waits_for_the_first_and_touches_nothing
     let mut first = keep_in_order(&tree, "30s");
     assert_eq!(tree.heard(), "up");
     let mut second = keep_in_order(&tree, "30s");
-    let said = "runsvdir services: warning: services has a runsvdir already: waiting until that ends";
+    let said = "runsvdir services: warning: services has a runsvdir already, process";
+    let said = format!("{said} {}: waiting until that ends", first.pid());
     assert_eq!(tree.heard(), said);
     second.send(Signal::SIGTERM);
     assert_eq!(second.ended().code(), Some(0));

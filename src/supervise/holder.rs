@@ -1,0 +1,48 @@
+//! Who holds a lock, for whoever cannot have it.
+
+use std::fs::{self, File, Metadata};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use super::world;
+use crate::model::holder::Holder;
+use crate::sys::{file, proc, process};
+
+/// Writes into a lock file who holds it: another host that shares the file can tell in no other way.
+///
+/// The original neither writes nor reads anything there.
+pub(super) fn sign(lock: &File) {
+    let (Ok(world), Some(host)) = (world(), proc::host_name()) else { return };
+    let holder = Holder { pid: process::id(), host: host.into_bytes(), world };
+    let _ = lock.set_len(0).and_then(|()| (&mut &*lock).write_all(&holder.encode()));
+}
+
+/// Who holds the lock of the file or directory `path`, as far as that can be told: `process 7 on host foo`. The holder
+/// is a `program`.
+pub fn of(path: &Path, program: &str) -> Option<String> {
+    let found = fs::metadata(path).ok()?;
+    let is_one = |pid: i32| {
+        let command = proc::command_line(pid);
+        let name = command.split(|byte| *byte == 0).next().unwrap_or_default();
+        name.rsplit(|byte| *byte == b'/').next() == Some(program.as_bytes())
+    };
+    let here = proc::flock_holders(inode(&found)).into_iter().find(|pid| is_one(*pid));
+    if let Some(pid) = here {
+        return Some(format!("process {pid}"));
+    }
+    let mut text = [0; Holder::MOST_BYTES];
+    let length = file::open_read(path).ok().filter(|_| found.is_file())?.read(&mut text).ok()?;
+    let holder = Holder::decode(&text[..length])?;
+    let host = String::from_utf8_lossy(&holder.host).into_owned();
+    match world().ok()? {
+        world if world == holder.world => is_one(holder.pid).then(|| format!("process {}", holder.pid)),
+        world if world.boot == holder.world.boot => {
+            Some(format!("process {} in another container, {host}", holder.pid))
+        }
+        _ => Some(format!("process {} on host {host}", holder.pid)),
+    }
+}
+
+fn inode(found: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(found)
+}
