@@ -30,7 +30,7 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Debug};
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use super::control::{Control, Sig};
@@ -752,6 +752,50 @@ fn changes_nothing_but_time(what: Happening) -> bool {
     what == Happening::Half
 }
 
+/// A hash of a few instructions: worlds are looked up all the time.
+#[derive(Default)]
+struct Mix(u64);
+
+impl Mix {
+    fn add(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0.rotate_left(26)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.add(u64::from(*byte)));
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.add(u64::from(value));
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.add(u64::from(value));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.add(value);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.add(value as u64);
+    }
+
+    fn write_i64(&mut self, value: i64) {
+        self.add(value.cast_unsigned());
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.add(value as u64);
+    }
+}
+
 /// What was found.
 #[derive(Debug)]
 struct Explored {
@@ -765,7 +809,7 @@ struct Explored {
 
 /// Steps every world that can be reached from `first` within `depth` events, and checks it.
 fn explore(first: Vec<World>, depth: usize, scope: Scope) -> Explored {
-    let mut ids: HashMap<World, usize> = HashMap::new();
+    let mut ids: HashMap<World, usize, BuildHasherDefault<Mix>> = HashMap::default();
     let mut worlds = Vec::new();
     let mut came: Vec<Option<(usize, Step)>> = Vec::new();
     let mut onward: Vec<Vec<usize>> = Vec::new();
