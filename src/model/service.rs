@@ -377,6 +377,8 @@ impl Service {
     pub fn is_at_rest(&self) -> bool {
         let is_told = match self.state {
             State::Down { once, .. } => !once,
+            // What is waited for, without a limit, is looked for before any start.
+            State::Clearing { after: After::Down { once, .. }, stage: Stage::Waiting } => !once,
             State::Starting { .. } | State::Clearing { .. } => false,
             State::Run { .. } => true,
             State::Finish { retry_at, .. } => retry_at.is_none(),

@@ -135,6 +135,25 @@ fn an_upgrade_waits_for_a_hook_and_no_command_is_lost() {
 }
 
 #[test]
+fn what_the_service_left_behind_is_waited_for_after_an_upgrade_too() {
+    let tree = Tree::with_own_programs();
+    // It lets go of a process once, and goes on when that was said.
+    let run = r#"if [ -p said ]; then say run $$; exec sleep 1000; fi
+        mkfifo said; ( (setsid sh -c 'echo "left $$" >"$EAR"; : >said; exec sleep 1000' </dev/null >/dev/null 2>&1 &) )
+        : <said; exec sleep 1000"#;
+    let foo = tree.service("foo").run(run).file("leftovers", "wait").start();
+    let left: i32 = said(&tree, 1)["left"].parse().unwrap();
+    let pid = foo.wait(is_running).pid;
+    process::send(pid, Signal::SIGKILL).unwrap();
+    foo.wait(|status| status.pid != pid && status.state != State::Run);
+    upgrade(&tree, &foo);
+    assert_eq!(tree.heard_already(), None);
+    process::send(left, Signal::SIGKILL).unwrap();
+    assert!(said(&tree, 1).contains_key("run"));
+    assert_eq!(foo.exit().0.code(), Some(0));
+}
+
+#[test]
 fn finish_is_told_the_true_end_whenever_it_comes() {
     let tree = Tree::with_own_programs();
     for number in 0..12 {
