@@ -1,5 +1,7 @@
 //! When svlogd rotates `current`, and which old files it deletes.
 
+use super::tai::Label;
+
 /// The size of `current`, and when it is large enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -138,6 +140,15 @@ impl OldName {
         (name[0] == b'@' && digits && matches!(name[25..], [b'.', b's' | b't' | b'u'])).then_some(OldName(name))
     }
 
+    /// When it was named.
+    fn label(self) -> Option<Label> {
+        let mut bytes = [0; 12];
+        for (byte, digits) in bytes.iter_mut().zip(self.0[1..25].chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(Label::decode(bytes))
+    }
+
     /// What it is.
     pub fn kind(self) -> Kind {
         match self.0[26] {
@@ -184,6 +195,15 @@ pub fn to_spare(names: &[OldName], keep: u64, keep_when_full: u64, busy: Option<
     let old = || names.iter().copied().filter(|name| name.kind() != Kind::Output);
     let allowed = keep_when_full < keep && old().count() as u64 > keep_when_full;
     old().filter(|name| allowed && Some(*name) != busy).min()
+}
+
+/// The label for the next old file, `now` or later, so that it is the newest of all.
+///
+/// Differs: in the original it is the time. After the clock was set back the newest file so seems the oldest, and is
+/// deleted first.
+pub fn next_label(now: Label, names: &[OldName]) -> Label {
+    let newest = names.iter().max().and_then(|name| name.label());
+    newest.map_or(now, |newest| now.max(newest.next()))
 }
 
 /// The oldest file that waits for a processor.
@@ -329,6 +349,20 @@ mod tests {
         assert_eq!(to_spare(&names, 10, 2, None), None);
         assert_eq!(to_spare(&names, 10, 10, None), None);
         assert_eq!(to_spare(&names, 1, 1, None), None);
+    }
+
+    #[test]
+    fn the_next_old_file_is_the_newest_also_after_the_clock_was_set_back() {
+        let at = |seconds: u64| Label::of(std::time::Duration::from_secs(seconds));
+        let name = |seconds: u64| OldName::new(at(seconds).hex(), Kind::Safe);
+        assert_eq!(next_label(at(100), &[]), at(100));
+        assert_eq!(next_label(at(100), &[name(99), name(98)]), at(100));
+        let next = next_label(at(100), &[name(99), name(20_000)]);
+        assert!(next > at(20_000) && next < at(20_001), "{next:?}");
+        let last = OldName::new(Label::decode([0xff; 12]).hex(), Kind::Safe);
+        assert!(
+            OldName::new(next_label(at(100), &[last]).hex(), Kind::Safe) >= OldName::new(at(100).hex(), Kind::Safe)
+        );
     }
 
     #[test]

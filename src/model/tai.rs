@@ -43,6 +43,14 @@ impl Label {
         }
     }
 
+    /// The next one.
+    pub fn next(self) -> Label {
+        match self.nanoseconds.checked_add(1).filter(|nanoseconds| *nanoseconds < 1_000_000_000) {
+            Some(nanoseconds) => Label { nanoseconds, ..self },
+            None => Label { seconds: self.seconds.saturating_add(1), nanoseconds: 0 },
+        }
+    }
+
     /// Unix seconds; 0 for a label before 1970.
     pub fn unix_seconds(self) -> u64 {
         self.seconds.saturating_sub(OFFSET)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::model::line::{Part, Piece};
 use crate::model::logconfig::{Complaint, Config};
 use crate::model::pattern::select;
-use crate::model::rotation::{End, Kind, Limits, OldName, Size, Step, to_process, to_prune, to_spare};
+use crate::model::rotation::{End, Kind, Limits, OldName, Size, Step, next_label, to_process, to_prune, to_spare};
 use crate::model::stamp;
 use crate::model::tai::Label;
 use crate::msg::{self, Failure, Tried as _};
@@ -461,16 +461,16 @@ impl Desk<'_> {
     }
 
     fn unused_name(&self, kind: Kind) -> io::Result<OldName> {
-        let mut moment = clock::wall();
+        let mut label = next_label(Label::of(clock::wall()), &old_names(&self.open.folder).unwrap_or_default());
         loop {
-            let name = OldName::new(Label::of(moment).hex(), kind);
+            let name = OldName::new(label.hex(), kind);
             let (safe, unprocessed) = (name.of_kind(Kind::Safe), name.of_kind(Kind::Unprocessed));
             let is_used = self.open.folder.facts(safe.as_bytes())?.is_some()
                 || self.open.folder.facts(unprocessed.as_bytes())?.is_some();
             if !is_used {
                 return Ok(name);
             }
-            moment += Duration::from_nanos(1);
+            label = label.next();
         }
     }
 

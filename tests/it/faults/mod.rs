@@ -139,6 +139,10 @@ const TABLE: &[Row] = table! {
         "ages are right",
         "ages are three hours more",
         "faults::files::a_clock_that_is_set";
+    "the clock is set back by three hours, and a log is rotated":
+        "the oldest old file goes",
+        "the newest old file goes",
+        "faults::files::a_clock_that_is_set_back";
     "the programs on disk are replaced":
         "runsv becomes the new one when told, with the same process",
         "runsv stays the old one",
