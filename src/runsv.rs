@@ -183,8 +183,6 @@ struct Supervisor {
     upgrade_is_due: bool,
     /// Something could not be read, or not be waited for: when to look at everything again.
     look_again: Option<Instant>,
-    /// The last wait failed.
-    is_blind: bool,
 }
 
 impl Supervisor {
@@ -290,7 +288,6 @@ impl Supervisor {
             look: if is_upgrade { Look::soon() } else { Look::default() },
             upgrade_is_due: false,
             look_again: None,
-            is_blind: false,
         })
     }
 
@@ -312,7 +309,11 @@ impl Supervisor {
                 self.upgrade();
             }
             self.listen();
-            self.wait();
+            let (timeout, speaker) = (self.timeout(), &self.speaker);
+            let complain = |error| speaker.warn_failure(&Failure::new("wait for events", "", error));
+            if !self.poller.wait_anyhow(timeout, complain) {
+                self.look_again = Some(clock::now());
+            }
             let look_again = self.look_again.take_if(|at| *at <= clock::now()).is_some();
             let mut ready = [self.must_look || look_again; Source::ALL.len()];
             self.poller.ready().for_each(|key| ready[key] = true);
@@ -341,19 +342,6 @@ impl Supervisor {
             }
             self.keep_deadlines();
         }
-    }
-
-    /// Waits for the next event. Where that fails, everything is looked at; where it goes on to fail, every second.
-    fn wait(&mut self) {
-        let result = self.poller.wait(self.timeout());
-        let was_blind = std::mem::replace(&mut self.is_blind, result.is_err());
-        let Err(error) = result else { return };
-        if was_blind {
-            clock::pause(FIRST_RETRY); // there is nothing else to wait with
-        } else {
-            self.speaker.warn_failure(&Failure::new("wait for events", "", error));
-        }
-        self.look_again = Some(clock::now());
     }
 
     /// Watches the processes that a supervisor before this one started, and carries out what it did not come to.

@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -186,6 +186,8 @@ struct Tree {
     /// The kernel does not tell of every change, or the services directory was not understood.
     must_poll: bool,
     next_poll: Instant,
+    /// Something could not be read: when to look at everything again.
+    look_again: Option<Instant>,
     stop_deadline: Option<Duration>,
     /// Descriptors from this number on are not for pipes.
     most_held: u64,
@@ -253,6 +255,7 @@ impl Tree {
             scanned_once: false,
             must_poll: false,
             next_poll: now,
+            look_again: None,
             stop_deadline,
             most_held: limit::open_files() / 2,
             lock,
@@ -287,9 +290,10 @@ impl Tree {
         let poll = self.must_poll.then_some(self.next_poll);
         let dot = self.title.as_ref().map(TitleLog::next_dot);
         let now = clock::now();
-        let deadline = [next, poll, dot].into_iter().flatten().min();
-        if let Err(error) = self.poller.wait(deadline.map(|at| at.saturating_duration_since(now))) {
-            self.speaker.warn_failure(&Failure::new("wait for events", "", error));
+        let deadline = [next, poll, dot, self.look_again].into_iter().flatten().min();
+        let complain = |error| self.speaker.warn_failure(&Failure::new("wait for events", "", error));
+        if !self.poller.wait_anyhow(deadline.map(|at| at.saturating_duration_since(now)), complain) {
+            self.look_again = Some(now);
         }
         if self.poller.ready().any(|key| key == TITLE)
             && let Some(title) = &mut self.title
@@ -306,7 +310,21 @@ impl Tree {
 
     /// What the signals ask for; an exit code when it is time to go.
     fn handle_signals(&mut self) -> Option<u8> {
-        while let Ok(Some(signal)) = self.signals.next() {
+        if self.look_again.take_if(|at| *at <= clock::now()).is_some() {
+            self.reap();
+            self.lose_found();
+            self.watches.has_changes();
+            self.scan_is_due = true;
+        }
+        loop {
+            let signal = match self.signals.next() {
+                Ok(Some(signal)) => signal,
+                Ok(None) => break,
+                Err(_) => {
+                    self.look_later();
+                    break;
+                }
+            };
             match signal {
                 Signal::SIGCHLD => self.reap(),
                 Signal::SIGALRM => self.scan_is_due = true,
@@ -318,13 +336,20 @@ impl Tree {
         None
     }
 
+    /// What could not be read will not be told again: everything is looked at in a second.
+    fn look_later(&mut self) {
+        self.look_again = clock::now().checked_add(respawn::PAUSE);
+    }
+
     /// TERM or HUP: as the original, unless an ordered stop was asked for.
     fn leave(&mut self, signal: Signal) -> u8 {
         let exit = if signal == Signal::SIGTERM { EXIT_TERM } else { EXIT_HANGUP };
         let (running, others): (Vec<&Known>, Vec<&Known>) = self.services.iter().partition(|known| known.pid != 0);
         let Some(deadline) = self.stop_deadline else {
             if signal == Signal::SIGHUP {
-                self.services.iter().for_each(|known| self.tell_to_exit(known));
+                for known in &self.services {
+                    let _ = self.tell_to_exit(known);
+                }
             }
             return exit;
         };
@@ -335,13 +360,16 @@ impl Tree {
         if stop.carry_out(&mut self.poller, &self.signals) { exit } else { EXIT_HANGUP }
     }
 
-    /// Tells a runsv to exit. One that was found is told only if no other runsvdir can be its own.
-    fn tell_to_exit(&self, known: &Known) {
+    /// Tells a runsv to exit; false when that failed. One that was found is told only if no other runsvdir can be its
+    /// own.
+    fn tell_to_exit(&self, known: &Known) -> bool {
         if known.pid != 0 {
-            let _ = process::send(known.pid, Signal::SIGTERM);
-        } else if let Some(mut control) = known.found.as_ref().filter(|_| self.lock.is_some()) {
+            return process::send(known.pid, Signal::SIGTERM).is_ok();
+        }
+        if let Some(mut control) = known.found.as_ref().filter(|_| self.lock.is_some()) {
             let _ = control.write(&[Control::Exit.byte()]); // its directory may have gone: no path leads there
         }
+        true
     }
 
     /// The control FIFO of a runsv that somebody else started, if there is one: its end will be told.
@@ -369,7 +397,17 @@ impl Tree {
 
     fn reap(&mut self) {
         let now = clock::now();
-        while let Ok(Some((pid, status))) = process::reap(-1) {
+        loop {
+            let (pid, status) = match process::reap(-1) {
+                Ok(Some(ended)) => ended,
+                Ok(None) => return,
+                Err(error) => {
+                    if error.raw_os_error() != Some(Errno::ECHILD as i32) {
+                        self.look_later();
+                    }
+                    return;
+                }
+            };
             let Some(at) = self.services.iter().position(|known| known.pid == pid) else { continue };
             self.scan_is_due = true; // it may have ended because its directory is gone
             let known = &mut self.services[at];
@@ -392,7 +430,7 @@ impl Tree {
         self.watches.begin();
         let looked = self.look(&mut complaints);
         // Not understood is not gone: services go on, and a poll tries again.
-        self.must_poll = !self.watches.end(looked.is_ok()) || looked.is_err();
+        self.must_poll = !self.watches.end(looked.is_ok()) || !matches!(looked, Ok(false));
         self.next_poll = clock::now() + POLL;
         if let Err(failure) = &looked {
             complaints.insert(failure.text());
@@ -403,14 +441,22 @@ impl Tree {
             return;
         }
         self.scanned_once = true;
-        let gone = |known: &Known| !known.seen && !known.leaving;
-        self.services.iter().filter(|known| gone(known)).for_each(|known| self.tell_to_exit(known));
-        self.services.iter_mut().filter(|known| gone(known)).for_each(|known| known.leaving = true);
+        for at in 0..self.services.len() {
+            let known = &self.services[at];
+            if !known.seen && !known.leaving {
+                if self.tell_to_exit(known) {
+                    self.services[at].leaving = true;
+                } else {
+                    self.look_later();
+                }
+            }
+        }
         self.services.retain(|known| !known.leaving || known.is_supervised());
     }
 
     /// Marks what is there as seen, and notes in `complaints` which entries could not be looked at.
-    fn look(&mut self, complaints: &mut HashSet<Vec<u8>>) -> Result<(), Failure> {
+    /// Whether something may be found out later though nothing changes.
+    fn look(&mut self, complaints: &mut HashSet<Vec<u8>>) -> Result<bool, Failure> {
         // Watch first, then look: what comes in between is told.
         self.watches.add_directory(&self.directory);
         let stat = if self.directory.as_os_str().is_empty() { "stat " } else { "stat" }; // the original's blank
@@ -420,6 +466,7 @@ impl Tree {
         let entries = fs::read_dir(&self.directory).tried("open directory", &self.directory)?;
         self.services.iter_mut().for_each(|known| known.seen = false);
         let mut links = HashSet::new();
+        let mut is_unsure = false;
         for entry in entries {
             let entry = entry.tried("read directory", &self.directory)?;
             let name = entry.file_name();
@@ -438,8 +485,11 @@ impl Tree {
                     self.take(name, &found, is_complete);
                 }
                 Ok(_) => {}
+                // It was there a moment ago: nothing is wrong with it.
+                Err(_) if is_gone(&entry.path()) => {}
                 Err(error) => {
                     // It may be there all the same: a service is not stopped because stat(2) failed.
+                    is_unsure |= may_pass(&error);
                     if error.kind() != io::ErrorKind::NotFound {
                         self.services.iter_mut().filter(|known| known.name == name).for_each(|known| known.seen = true);
                     }
@@ -448,7 +498,7 @@ impl Tree {
             }
         }
         self.links = links;
-        Ok(())
+        Ok(is_unsure)
     }
 
     /// Takes the lock of the services directory, so that two trees are not on one: the ordered stop of the second
@@ -591,6 +641,17 @@ impl Tree {
         })?;
         Ok(child.pid())
     }
+}
+
+/// Whether an error tells of the machine, not of the file: it may pass though the file stays as it is.
+fn may_pass(error: &io::Error) -> bool {
+    use Errno::{EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM};
+    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+    ![EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM].contains(&errno)
+}
+
+fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// How many bytes a LOG argument must have.

@@ -147,12 +147,13 @@ impl Watches {
         let Some(watcher) = &self.watcher else { return false };
         let mut matters = false;
         // Until it is empty: it is told once.
-        while let Ok(changes) = watcher.changes()
-            && !changes.is_empty()
-        {
-            matters |= changes.iter().any(|change| self.concerns(change));
+        loop {
+            match watcher.changes() {
+                Ok(changes) if changes.is_empty() => return matters,
+                Ok(changes) => matters |= changes.iter().any(|change| self.concerns(change)),
+                Err(_) => return true, // who knows
+            }
         }
-        matters
     }
 
     fn concerns(&self, change: &Change) -> bool {

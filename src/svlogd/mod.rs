@@ -90,6 +90,8 @@ struct Program {
     gate: Option<Gate>,
     /// No block is read before this moment.
     next_block: Option<Instant>,
+    /// Signals could not be read: they will not be told again.
+    must_answer: bool,
 }
 
 /// What was read at once, and how far it has been taken.
@@ -124,6 +126,7 @@ impl Program {
             over: None,
             gate: rate().map(|rate| Gate::new(rate, settings.stamp.map_or(0, |_| stamp::LENGTH + 1), clock::now())),
             next_block: None,
+            must_answer: false,
             settings,
         })
     }
@@ -205,10 +208,13 @@ impl Program {
 
     /// Waits for the next event and answers it, unless it is input.
     fn wait(&mut self, timeout: Option<Duration>) {
-        if let Err(error) = self.tools.poller.wait(timeout) {
-            self.tools.voice.warn_failure(&Failure::new("wait for events", "", error));
-        }
-        if self.tools.poller.ready().any(|key| key == SIGNALS) {
+        const AGAIN: Duration = Duration::from_secs(1);
+        let timeout =
+            if self.must_answer { Some(timeout.map_or(AGAIN, |timeout| timeout.min(AGAIN))) } else { timeout };
+        let Tools { poller, voice, .. } = &mut self.tools;
+        let complain = |error| voice.warn_failure(&Failure::new("wait for events", "", error));
+        let is_blind = !poller.wait_anyhow(timeout, complain);
+        if is_blind || self.must_answer || self.tools.poller.ready().any(|key| key == SIGNALS) {
             self.answer_signals();
         }
         let is_last = self.over.is_some();
@@ -216,7 +222,16 @@ impl Program {
     }
 
     fn answer_signals(&mut self) {
-        while let Ok(Some(signal)) = self.signals.next() {
+        self.must_answer = false;
+        loop {
+            let signal = match self.signals.next() {
+                Ok(Some(signal)) => signal,
+                Ok(None) => return,
+                Err(_) => {
+                    self.must_answer = true;
+                    return;
+                }
+            };
             match signal {
                 Signal::SIGTERM if self.over == Some(Over::Term) => self.terminate_processors(),
                 Signal::SIGTERM => self.terminate(),

@@ -9,11 +9,6 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Lets time pass. Only for a program that cannot wait for events.
-pub fn pause(time: Duration) {
-    std::thread::sleep(time);
-}
-
 /// The wall clock: time since 1970 began, UTC, for labels. A clock before 1970 reads as 0.
 pub fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()

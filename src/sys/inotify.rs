@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::inotify::{InitFlags, Inotify};
+use nix::sys::inotify::{InitFlags, Inotify, InotifyEvent};
 
 pub use nix::sys::inotify::AddWatchFlags as Changes;
 pub use nix::sys::inotify::WatchDescriptor as Watch;
@@ -50,13 +50,14 @@ impl Watcher {
 
     /// What has changed since the last call; empty when nothing has.
     pub fn changes(&self) -> io::Result<Vec<Change>> {
-        match self.inotify.read_events() {
-            Ok(events) => Ok(events
-                .into_iter()
-                .map(|event| Change { watch: event.wd, what: event.mask, name: event.name })
-                .collect()),
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
+        let change = |event: InotifyEvent| Change { watch: event.wd, what: event.mask, name: event.name };
+        loop {
+            match self.inotify.read_events() {
+                Ok(events) => return Ok(events.into_iter().map(change).collect()),
+                Err(Errno::EAGAIN) => return Ok(Vec::new()),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }

@@ -13,12 +13,17 @@ use mio::{Events, Interest, Poll, Token};
 pub struct Poller {
     poll: Poll,
     events: Events,
+    /// The last wait failed.
+    is_blind: bool,
 }
+
+/// How long a wait that goes on to fail takes: there is nothing else to wait with.
+const BLIND_WAIT: Duration = Duration::from_secs(1);
 
 impl Poller {
     /// A poller that reports up to `capacity` events at a time. More are reported by the next wait.
     pub fn new(capacity: usize) -> io::Result<Poller> {
-        Ok(Poller { poll: Poll::new()?, events: Events::with_capacity(capacity) })
+        Ok(Poller { poll: Poll::new()?, events: Events::with_capacity(capacity), is_blind: false })
     }
 
     /// Reports `key` whenever `fd` becomes readable, or its other side is gone.
@@ -40,6 +45,20 @@ impl Poller {
             }
             result => result,
         }
+    }
+
+    /// The same for whoever goes on in any case: false when that failed, and everything is to be looked at. `complain`
+    /// is told the first time in a row; from the second on, time passes.
+    pub fn wait_anyhow(&mut self, timeout: Option<Duration>, complain: impl FnOnce(io::Error)) -> bool {
+        let result = self.wait(timeout);
+        let was_blind = std::mem::replace(&mut self.is_blind, result.is_err());
+        match result {
+            Ok(()) => return true,
+            Err(_) if was_blind => std::thread::sleep(timeout.unwrap_or(BLIND_WAIT).min(BLIND_WAIT)),
+            Err(error) => complain(error),
+        }
+        self.events.clear();
+        false
     }
 
     /// The keys that the last wait found ready.

@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -39,6 +40,7 @@ struct faults {
 	uint32_t failures;     /* out: of which failed */
 	uint32_t processes;    /* out: processes made */
 	uint32_t refused;      /* out: signals that were not sent */
+	uint32_t live;         /* out: bytes of memory that were asked for and not given back, whenever it counts */
 	char only[NAME];       /* only calls of this name count; empty for all */
 	char failed[NAME];     /* out: the name of the last that failed */
 	char told[TOLD][NAME]; /* out: the names of the first calls */
@@ -87,7 +89,8 @@ static int fails(const char *name, const int *errors, uint32_t count)
 		return FAILS(#function, __VA_ARGS__) ? -1 : real arguments; \
 	}
 
-#define PLACE EIO, ENOMEM, EACCES, ELOOP, ENOTDIR
+/* Not what depends on the file, such as EACCES: that is told when it changes. */
+#define PLACE EIO, ENOMEM
 #define ROOM ENOSPC, EDQUOT, EROFS, PLACE
 
 FAULTY(int, chdir, (const char *path), (path), PLACE)
@@ -232,25 +235,55 @@ int clock_gettime(clockid_t clock, struct timespec *time)
 void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);
 void *__libc_realloc(void *, size_t);
+void *__libc_memalign(size_t, size_t);
+void __libc_free(void *);
 
 static int is_poor(void)
 {
 	return faults && faults->processes && FAILS("malloc", ENOMEM);
 }
 
+static void *counted(void *memory)
+{
+	if (faults)
+		faults->live += malloc_usable_size(memory);
+	return memory;
+}
+
 void *malloc(size_t size)
 {
-	return is_poor() ? NULL : __libc_malloc(size);
+	return is_poor() ? NULL : counted(__libc_malloc(size));
 }
 
 void *calloc(size_t count, size_t size)
 {
-	return is_poor() ? NULL : __libc_calloc(count, size);
+	return is_poor() ? NULL : counted(__libc_calloc(count, size));
 }
 
 void *realloc(void *old, size_t size)
 {
-	return is_poor() ? NULL : __libc_realloc(old, size);
+	if (is_poor())
+		return NULL;
+	size_t before = malloc_usable_size(old);
+	void *memory = counted(__libc_realloc(old, size));
+	if (faults && memory)
+		faults->live -= before;
+	return memory;
+}
+
+int posix_memalign(void **memory, size_t align, size_t size)
+{
+	if (is_poor())
+		return ENOMEM;
+	*memory = counted(__libc_memalign(align, size));
+	return *memory ? 0 : ENOMEM;
+}
+
+void free(void *memory)
+{
+	if (faults)
+		faults->live -= malloc_usable_size(memory);
+	__libc_free(memory);
 }
 
 __attribute__((constructor)) static void begin(void)

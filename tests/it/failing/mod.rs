@@ -4,8 +4,10 @@
 //! service. A walk tells the same story again and again, with another call failing each time, until there is none
 //! left. HOMERUN_FAULTS=all walks through every error that each call may have, instead of one.
 
+mod flat;
 mod killed;
 mod runsv;
+mod runsvdir;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -60,7 +62,7 @@ struct Faults {
 const KILLED: u32 = 0x7fff_ffff;
 const NAME: usize = 24;
 const TOLD: usize = 8192;
-const NUMBERS: usize = 9;
+const NUMBERS: usize = 10;
 const ONLY_AT: u64 = 4 * NUMBERS as u64;
 const FAILED_AT: u64 = ONLY_AT + NAME as u64;
 const TOLD_AT: u64 = FAILED_AT + NAME as u64;
@@ -113,6 +115,11 @@ impl Faults {
     /// Processes that were made.
     fn processes(&self) -> u32 {
         self.get(7)
+    }
+
+    /// Bytes of memory that the program has asked for and not given back.
+    fn live(&self) -> u32 {
+        self.get(9)
     }
 
     /// Signals that were not sent.
