@@ -522,12 +522,18 @@ impl Supervisor {
                 }
                 Some(Joint::ReopenInput) => match self.pipe.as_mut().map(LogPipe::reopen) {
                     None | Some(Ok(())) => {
+                        self.explain(Who::Main, Cause::Waiting, None);
                         self.open_overflow();
                         self.pair = self.pair.reopened();
                         self.apply(Who::Log, Event::Tick);
                         self.apply(Who::Main, Event::Tick);
                     }
-                    Some(Err(failure)) => self.speaker.warn_failure(&failure),
+                    Some(Err(failure)) => {
+                        if self.main.reasons.get(Cause::Waiting).is_none() {
+                            self.speaker.warn_failure(&failure);
+                        }
+                        self.explain(Who::Main, Cause::Waiting, Some(&failure.text()));
+                    }
                 },
             }
         }

@@ -31,7 +31,7 @@ use crate::sys::inotify::Watcher;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, Signal, Signals};
-use crate::sys::{clock, fd, limit, title as title_memory};
+use crate::sys::{clock, fd, limit, memory, title as title_memory};
 
 use stop::Stop;
 use title::TitleLog;
@@ -50,6 +50,10 @@ pub const EXIT_HANGUP: u8 = 111;
 ///
 /// A variable, not an option: the original ignores it, so either runsvdir can be put in the other's place.
 pub const STOP_DEADLINE: &str = "RUNSVDIR_STOP_DEADLINE";
+
+/// What a look takes of memory, at most, and for each service.
+const LOOK_BYTES: usize = 128 << 10;
+const LOOK_BYTES_EACH: usize = 4 << 10;
 
 /// How often to look where the kernel does not tell of changes.
 const POLL: Duration = Duration::from_secs(5);
@@ -428,7 +432,10 @@ impl Tree {
         self.scan_is_due = false;
         let mut complaints = HashSet::new();
         self.watches.begin();
-        let looked = self.look(&mut complaints);
+        let looked = match memory::can_have(LOOK_BYTES + self.services.len() * LOOK_BYTES_EACH) {
+            true => self.look(&mut complaints),
+            false => Err(Failure::new("look at", &self.directory, Errno::ENOMEM)),
+        };
         // Not understood is not gone: services go on, and a poll tries again.
         self.must_poll = !self.watches.end(looked.is_ok()) || !matches!(looked, Ok(false));
         self.next_poll = clock::now() + POLL;

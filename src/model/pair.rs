@@ -6,8 +6,9 @@ use super::control::Control;
 use super::service::{Actions, Event, Role, Service};
 use super::status::Want;
 
-/// How long to wait before trying again to make a log pipe.
+/// How long to wait before trying again to make a log pipe; it doubles up to [`LONGEST_PIPE_RETRY`].
 const PIPE_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_PIPE_RETRY: Duration = Duration::from_secs(60);
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,8 @@ enum Phase {
     Serving,
     /// The service is gone for good, and the log service reads what is left.
     Draining,
-    /// The service is wanted again after all, and needs a new pipe at this moment.
-    Reopening(Instant),
+    /// The service is wanted again after all, and needs a new pipe at this moment; and the pause before that.
+    Reopening(Instant, Duration),
 }
 
 /// What happens to both.
@@ -95,14 +96,15 @@ impl Pair {
             }
             Phase::Draining if log_is_gone && main_is_gone => Some(Joint::Quit),
             Phase::Draining if log_is_gone => {
-                self.phase = Phase::Reopening(now + PIPE_RETRY);
+                self.phase = Phase::Reopening(now + PIPE_RETRY, PIPE_RETRY);
                 Some(Joint::ReopenInput)
             }
-            Phase::Reopening(at) if at <= now => {
-                self.phase = Phase::Reopening(now + PIPE_RETRY);
+            Phase::Reopening(at, pause) if at <= now => {
+                let pause = (pause * 2).min(LONGEST_PIPE_RETRY);
+                self.phase = Phase::Reopening(now + pause, pause);
                 Some(Joint::ReopenInput)
             }
-            Phase::Serving | Phase::Draining | Phase::Reopening(_) => None,
+            Phase::Serving | Phase::Draining | Phase::Reopening(..) => None,
         };
         (self, joint)
     }
@@ -123,7 +125,7 @@ impl Pair {
     #[cfg(test)]
     pub fn told_later(self, by: Duration, now: Instant) -> Pair {
         let phase = match self.phase {
-            Phase::Reopening(at) => Phase::Reopening((at - by).max(now)),
+            Phase::Reopening(at, pause) => Phase::Reopening((at - by).max(now), pause),
             Phase::Serving | Phase::Draining => self.phase,
         };
         let later = |service: Service| service.told_later(by, now);
@@ -133,7 +135,7 @@ impl Pair {
     /// When both must be ticked next.
     pub fn deadline(&self) -> Option<Instant> {
         let reopening = match self.phase {
-            Phase::Reopening(at) => Some(at),
+            Phase::Reopening(at, _) => Some(at),
             Phase::Serving | Phase::Draining => None,
         };
         let log = self.log.and_then(|log| log.deadline());
@@ -206,6 +208,27 @@ mod tests {
         let (pair, log) = step(pair, Who::Log, Event::Tick, later);
         let (_, main) = step(pair, Who::Main, Event::Tick, later);
         assert!(log.contains(&Action::Start) && main.contains(&Action::Start));
+    }
+
+    #[test]
+    fn a_pipe_that_cannot_be_made_is_tried_again_with_growing_pauses() {
+        let mut now = Instant::now();
+        let (pair, _) = step(running(now), Who::Main, Event::Control(Control::Exit), now);
+        let (pair, _) = died(pair, Who::Main, now).settle(now);
+        let (pair, _) = step(pair, Who::Log, Event::InputEnded, now);
+        let (pair, _) = step(pair, Who::Main, Event::Control(Control::Up), now);
+        let mut pair = died(pair, Who::Log, now);
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let (next, joint) = pair.settle(now);
+            assert_eq!(joint, Some(Joint::ReopenInput));
+            assert_eq!(next.settle(now).1, None);
+            pair = next;
+            let at = pair.deadline().unwrap();
+            pauses.push((at - now).as_secs());
+            now = at;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 
     #[test]

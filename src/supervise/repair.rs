@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::{Home, holder, make_fifo, make_supervise, not_a_fifo};
 use crate::msg::{Failure, Tried as _};
 use crate::sys::file::{self, Identity};
@@ -70,8 +72,8 @@ impl Home {
 
     fn records_are_there(&self) -> bool {
         let says = |path: &Path, text: &[u8]| {
-            fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == text.len() as u64)
-                && fs::read(path).is_ok_and(|content| content == text)
+            seen(fs::symlink_metadata(path), |found| found.is_file() && found.len() == text.len() as u64)
+                && seen(fs::read(path), |content| content == text)
         };
         self.published.is_none_or(|status| {
             says(&self.paths.status.path, &status.encode())
@@ -135,9 +137,18 @@ impl Home {
 
 /// Whether `path` leads to the very file that is open.
 pub(super) fn is_there(path: &Path, open: &File) -> bool {
-    match (fs::metadata(path), open.metadata()) {
-        (Ok(found), Ok(open)) => Identity::of(&found) == Identity::of(&open),
-        _ => false,
+    seen(fs::metadata(path), |found| seen(open.metadata(), |open| Identity::of(&found) == Identity::of(&open)))
+}
+
+/// Whether what was seen is `such`. What cannot be seen because the machine is short of something counts as such:
+/// nothing is put in the place of what may be well.
+fn seen<T>(found: io::Result<T>, such: impl FnOnce(T) -> bool) -> bool {
+    use Errno::{EINTR, EIO, EMFILE, ENFILE, ENOMEM, ESTALE};
+    match found {
+        Ok(found) => such(found),
+        Err(error) => [EINTR, EIO, EMFILE, ENFILE, ENOMEM, ESTALE]
+            .map(|errno| errno as i32)
+            .contains(&error.raw_os_error().unwrap_or(0)),
     }
 }
 

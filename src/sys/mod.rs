@@ -8,6 +8,7 @@ pub mod file;
 pub mod folder;
 pub mod inotify;
 pub mod limit;
+pub mod memory;
 pub mod place;
 pub mod poll;
 pub mod proc;

@@ -75,9 +75,9 @@ fn thousands_of_commands_and_restarts_cost_runsv_no_memory_and_no_descriptor() {
             faults.processes() >= processes
         });
     };
-    reach(100);
+    reach(20);
     let before = used_by(&runsv, &faults);
-    reach(400);
+    reach(80);
     let after = used_by(&runsv, &faults);
     runsv.kill().unwrap();
     runsv.wait().unwrap();

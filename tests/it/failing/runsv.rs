@@ -232,7 +232,7 @@ fn whatever_call_of_runsv_fails_it_goes_on_with_its_service_and_loses_no_line() 
 }
 
 /// What goes on to fail, how, and how often at least before it is over.
-const LASTING: [(&str, i32, u32); 24] = [
+const LASTING: [(&str, i32, u32); 25] = [
     ("chdir", libc::EIO, 2),
     ("clone", libc::EAGAIN, 8),
     ("close", libc::EIO, 8),
@@ -242,6 +242,7 @@ const LASTING: [(&str, i32, u32); 24] = [
     ("execv", libc::ENOMEM, 3),
     ("fstat", libc::EIO, 0),
     ("fstatfs64", libc::ENOSYS, 3),
+    ("malloc", libc::ENOMEM, 8),
     ("mmap", libc::ENOMEM, 8),
     ("mprotect", libc::ENOMEM, 8),
     ("munmap", libc::ENOMEM, 0),

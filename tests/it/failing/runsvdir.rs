@@ -150,3 +150,25 @@ fn whatever_call_of_runsvdir_fails_it_goes_on_and_touches_no_service() {
     let bad = bad.into_inner().unwrap();
     assert!(bad.is_empty(), "{} of {calls} calls: {bad:#?}", bad.len());
 }
+
+#[test]
+fn without_memory_runsvdir_touches_no_service_and_starts_what_came_meanwhile_once_there_is_some() {
+    let tree = Tree::new();
+    let Some(tools) = Tools::build(&tree) else { return };
+    let mut stage = Stage::new(&tree, &tools, "poor".into(), |_| {});
+    stage.wait("a runs", |stage| stage.runs("services/a")).unwrap();
+    stage.wait("b runs", |stage| stage.runs("services/b")).unwrap();
+    stage.faults.fail_all("malloc", libc::ENOMEM);
+    symlink(stage.path("c"), stage.path("services/c")).unwrap();
+    // Several looks: how soon the next one comes, time goes fifty times as fast.
+    stage.wait("looks", |stage| (stage.faults.failures() > 20).then_some(())).unwrap();
+    stage.faults.lift();
+    stage.wait("c runs", |stage| stage.runs("c")).unwrap();
+    let said = fs::read_to_string(stage.path("said")).unwrap();
+    assert_eq!(said, "runsvdir services: warning: unable to look at services: out of memory\n");
+    fs::remove_file(stage.path("services/c")).unwrap();
+    stage.wait("c goes", |stage| stage.status("c").is_none().then_some(())).unwrap();
+    process::send(i32::try_from(stage.runsvdir.id()).unwrap(), Signal::SIGTERM).unwrap();
+    stage.runsvdir.wait().unwrap();
+    assert_eq!(stage.end(Ok(())), None);
+}
