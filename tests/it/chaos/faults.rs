@@ -165,8 +165,8 @@ impl Chaos<'_> {
                 let name = self.writers[at].path.file_name().unwrap().to_owned();
                 let away = self.tree.directory("away").join(name);
                 if !self.moved.iter().any(|(moved, _)| *moved == at) {
-                    let home = std::mem::replace(&mut self.writers[at].path, away.clone());
-                    fs::rename(&home, &away).unwrap();
+                    let home = self.writers[at].path.clone();
+                    move_to(&mut self.writers[at].path, &away);
                     self.moved.push((at, home));
                 }
                 vec![self.writers[at].name.clone()]
@@ -285,8 +285,8 @@ impl Chaos<'_> {
     }
 }
 
-/// Back to where it was.
-pub fn move_back(path: &mut PathBuf, home: &Path) {
-    fs::rename(&*path, home).unwrap();
-    home.clone_into(path);
+/// Moves a service's directory, or the link to it.
+pub fn move_to(path: &mut PathBuf, place: &Path) {
+    fs::rename(&*path, place).unwrap();
+    place.clone_into(path);
 }

@@ -72,8 +72,7 @@ fn storm(seed: u64, length: Length, holds_pipe: bool) -> Result<writer::Account,
         let outcome = tree.sv(&["-w", "30", word, "foo", "foo/log"]);
         assert_eq!(outcome.code, Some(0), "{}", outcome.stdout);
     }
-    foo.give(1);
-    foo.wait_until_written(&tree);
+    foo.wait_until_it_writes(&tree);
     send("supervise", b"x");
     assert!(wait_for_end(&mut runsv).is_some_and(|status| status.success()));
     foo.account(0, 0)

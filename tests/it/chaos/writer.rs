@@ -4,8 +4,11 @@
 //! - svlogd killed: those of one read, whole lines and all in one gap, that it had not written yet ([`AT_STAKE`]); the
 //!   last one written may be torn.
 //! - svlogd told to end while its disk was full: those whose bytes it counted as dropped.
+//! - svlogd stopped for longer than a `timeout-log` allows: those that runsv counted in the log ([`DROPPED`]). Most
+//!   services wait for ever.
 //! - the service, its log service and its supervisor all gone at one moment: those in the pipe, again one gap. In most
-//!   services a reader that the test keeps open stands between, so that nothing else can hide behind this.
+//!   services a reader that the test keeps open stands between, so that nothing else can hide behind this. So may
+//!   those in a pipe whose name was removed with `supervise`, once the supervisor is killed.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -19,7 +22,10 @@ use crate::support::*;
 /// The most that svlogd reads at once, and that a pipe holds.
 pub const AT_STAKE: usize = 64 << 10;
 
-pub const RUN: &str = "exec 3<>numbers 4>>written; read -r pad <pad; echo start
+/// The line in which runsv counts the bytes that it dropped, between these two.
+const DROPPED: (&str, &str) = (" lines of ", " bytes were dropped: ./log/run did not read");
+
+pub const RUN: &str = "exec 3<>numbers 4>>written; read -r pad <pad; echo start; echo start >&4
 while IFS= read -r n <&3; do
     case $n in ????????) ;; *) continue ;; esac # the rest of one that a process before this one had begun to read
     echo \"number $n $pad\"
@@ -43,6 +49,11 @@ pub struct Writer {
     /// Read by nobody, held so that the pipe outlives its processes.
     pipe: Option<File>,
     holds_pipe: bool,
+    /// Its `supervise` was removed: a log service that is started anew after a supervisor was killed, too, gets another
+    /// pipe.
+    pub lost_pipe_name: bool,
+    /// It has a `timeout-log` that makes runsv drop lines.
+    drops_lines: bool,
     /// How often its svlogd, or its supervisor, was killed.
     pub log_kills: usize,
     pub supervisor_kills: usize,
@@ -56,20 +67,20 @@ pub struct Account {
     pub found: usize,
     pub missing: usize,
     pub gaps: usize,
-    /// Bytes that svlogd counted as dropped.
+    /// Bytes that svlogd and runsv counted as dropped.
     pub dropped_bytes: usize,
     pub log_kills: usize,
     pub supervisor_kills: usize,
 }
 
 impl Account {
-    pub fn add(&mut self, other: Account, writer: &Writer, dropped_bytes: usize) {
+    pub fn add(&mut self, other: Account, writer: &Writer) {
         self.starts += other.starts;
         self.acknowledged += other.acknowledged;
         self.found += other.found;
         self.missing += other.missing;
         self.gaps += other.gaps;
-        self.dropped_bytes += dropped_bytes;
+        self.dropped_bytes += other.dropped_bytes;
         self.log_kills += writer.log_kills;
         self.supervisor_kills += writer.supervisor_kills;
     }
@@ -83,6 +94,7 @@ impl Writer {
         fs::write(path.join("log/name"), format!("{name}\n")).unwrap();
         homerun::sys::file::make_fifo(&path.join("numbers"), 0o600).unwrap();
         let numbers = homerun::sys::file::open_read_write(path.join("numbers")).unwrap();
+        let drops_lines = fs::read_to_string(path.join("timeout-log")).is_ok_and(|text| text != "0\n");
         let identity = |path: &Path| Identity::of(&fs::metadata(path).unwrap());
         let place = Place { main: identity(&path), log: identity(&path.join("log")) };
         Writer {
@@ -95,6 +107,8 @@ impl Writer {
             logs,
             pipe: None,
             holds_pipe,
+            lost_pipe_name: false,
+            drops_lines,
             log_kills: 0,
             supervisor_kills: 0,
         }
@@ -117,10 +131,21 @@ impl Writer {
         }
     }
 
-    /// Waits until it has acknowledged every number that it was given.
-    pub fn wait_until_written(&self, tree: &Tree) {
-        let last = format!("{:08}\n", self.next - 1);
-        tree.wait_in(&self.path, || self.read_written().ends_with(&last).then_some(()));
+    /// Waits until it has acknowledged a number that it is given now.
+    ///
+    /// A command from before may still end a process that has read it and not written it: each one is given another.
+    pub fn wait_until_it_writes(&mut self, tree: &Tree) {
+        self.give(1);
+        let path = self.path.clone();
+        let mut written = String::new();
+        tree.wait_in(&path, || {
+            let before = std::mem::replace(&mut written, self.read_written());
+            let more = written.strip_prefix(&before).expect("it only grows");
+            if more.lines().any(|line| line == "start") && !before.is_empty() {
+                self.give(1);
+            }
+            written.ends_with(&format!("{:08}\n", self.next - 1)).then_some(())
+        });
     }
 
     fn read_written(&self) -> String {
@@ -151,6 +176,7 @@ impl Writer {
     pub fn account(&self, drops: usize, dropped_bytes: usize) -> Result<Account, String> {
         let mut account = Account::default();
         let mut found = Vec::new();
+        let mut counted_bytes = 0;
         for file in self.log_files() {
             let text = fs::read(&file).unwrap();
             let mut torn = text.split(|byte| *byte == b'\n').collect::<Vec<_>>();
@@ -162,6 +188,9 @@ impl Writer {
                 match line {
                     b"start" => account.starts += 1,
                     b"finish" => {}
+                    line if line.starts_with(b"runsv: warning: ") && self.drops_lines => {
+                        counted_bytes += dropped_bytes_in(line).ok_or("a line of runsv that cannot be read")?;
+                    }
                     line => found.push(self.number(line).ok_or_else(|| {
                         format!("a line nobody wrote in {}: {:?}", file.display(), String::from_utf8_lossy(line))
                     })?),
@@ -172,7 +201,8 @@ impl Writer {
             return Err(format!("{} is in the log before {}", pair[0], pair[1]));
         }
         let written = self.read_written();
-        let acknowledged: Vec<u32> = written.lines().map(|line| line.parse().unwrap()).collect();
+        let acknowledged: Vec<u32> =
+            written.lines().filter(|line| *line != "start").map(|line| line.parse().unwrap()).collect();
         let mut gaps: Vec<Vec<u32>> = Vec::new();
         let mut was_missing = false;
         for number in &acknowledged {
@@ -188,18 +218,23 @@ impl Writer {
         account.found = found.len();
         account.missing = gaps.iter().map(Vec::len).sum();
         account.gaps = gaps.len();
+        account.dropped_bytes = dropped_bytes + counted_bytes;
         let line_bytes = "number 00000000 \n".len() + self.pad.len();
-        let all_gone = if self.holds_pipe { 0 } else { self.supervisor_kills };
+        // A supervisor that drops lines may be killed before it has counted them.
+        let all_gone =
+            if self.holds_pipe && !self.drops_lines && !self.lost_pipe_name { 0 } else { self.supervisor_kills };
         let most_gaps = self.log_kills + all_gone + drops;
         // What svlogd read and what was in the pipe may be next to each other, and so may two losses.
-        let most_bytes = (self.log_kills + all_gone) * AT_STAKE + dropped_bytes + drops * line_bytes;
-        let is_accounted_for = gaps.len() <= most_gaps && account.missing * line_bytes <= most_bytes;
+        let most_bytes = (self.log_kills + all_gone) * AT_STAKE + dropped_bytes + drops * line_bytes + counted_bytes;
+        let is_accounted_for =
+            (gaps.len() <= most_gaps || counted_bytes > 0) && account.missing * line_bytes <= most_bytes;
         let gaps: Vec<String> = gaps.iter().map(|gap| format!("{}..={}", gap[0], gap[gap.len() - 1])).collect();
         match is_accounted_for {
             true => Ok(account),
             false => Err(format!(
                 "missing are {gaps:?}, lines of {line_bytes} bytes; svlogd was killed {} times, the supervisor {} \
-                 times, {dropped_bytes} bytes were dropped {drops} times, the pipe was {}held open",
+                 times, {dropped_bytes} bytes were dropped {drops} times by svlogd and {counted_bytes} by runsv, the \
+                 pipe was {}held open",
                 self.log_kills,
                 self.supervisor_kills,
                 if self.holds_pipe { "" } else { "not " }
@@ -212,4 +247,9 @@ impl Writer {
         let number = text.strip_prefix("number ")?.strip_suffix(&self.pad)?.strip_suffix(' ')?;
         (number.len() == 8).then(|| number.parse().ok())?
     }
+}
+
+fn dropped_bytes_in(line: &[u8]) -> Option<usize> {
+    let (_, rest) = std::str::from_utf8(line).ok()?.split_once(DROPPED.0)?;
+    rest.strip_suffix(DROPPED.1)?.parse().ok()
 }
