@@ -25,6 +25,7 @@ mod runsv;
 mod runsvchdir;
 mod runsvdir;
 mod runsvdir_user;
+mod scarce;
 mod stops;
 mod stuck_log;
 mod successor;

@@ -1,0 +1,67 @@
+//! Limits of the system itself: no descriptors, no memory. What runs goes on, and what could not be done is done later.
+
+use std::fs;
+use std::process::Command;
+
+use homerun::model::status::{State, Status, Want};
+use homerun::sys::process;
+use homerun::sys::signal::Signal;
+
+use crate::support::*;
+
+/// Sets a soft limit of a running process.
+fn limit(running: &Running<'_>, what: &str, value: &str) {
+    let pid = running.child.id().to_string();
+    let output = Command::new("prlimit").args(["--pid", &pid, &format!("--{what}={value}:")]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn runs(status: &Status) -> bool {
+    status.state == State::Run && status.pid != 0
+}
+
+#[test]
+fn a_supervisor_at_its_limit_of_descriptors_obeys_and_records_it_once_there_are_some() {
+    if !has("prlimit") {
+        return;
+    }
+    let tree = Tree::new();
+    let foo = tree.service("foo").run("trap 'say stopped; exit' TERM; say up; while :; do sleep 1000 & wait; done");
+    let foo = foo.start_heard();
+    assert_eq!(tree.heard(), "up");
+    foo.wait(runs);
+    limit(&foo, "nofile", "3");
+    foo.control(b"d");
+    let mut told = Vec::new();
+    while !told.iter().any(|line| line == "stopped") || told.len() < 2 {
+        told.push(tree.heard());
+    }
+    limit(&foo, "nofile", "64");
+    foo.wait(|status| status.state == State::Down && status.want == Want::Down);
+    foo.control(b"u");
+    told.extend(std::iter::from_fn(|| Some(tree.heard()).filter(|line| line != "up")));
+    // Besides what its stop looks for, of which it says that it cannot tell.
+    let of_records: Vec<&String> = told.iter().filter(|line| line.contains("supervise/")).collect();
+    assert_eq!(of_records, ["runsv foo: warning: unable to open supervise/stat.new: process cannot open more files"]);
+    foo.exit();
+}
+
+#[test]
+fn a_supervisor_at_its_limit_of_memory_starts_its_service_again_once_there_is_some() {
+    if !has("prlimit") {
+        return;
+    }
+    let tree = Tree::new();
+    let foo = tree.service("foo").run("say up; exec sleep 1000").start_heard();
+    assert_eq!(tree.heard(), "up");
+    let first = foo.wait(runs);
+    limit(&foo, "as", "4096");
+    process::send(first.pid, Signal::SIGKILL).unwrap();
+    assert_eq!(tree.heard(), "runsv foo: warning: unable to fork, sleeping: out of memory");
+    foo.wait(|status| status.state == State::Down);
+    assert_eq!(fs::read_to_string(foo.directory.join("supervise/reason")).unwrap(), "unable to fork: out of memory\n");
+    limit(&foo, "as", "unlimited");
+    assert_eq!(tree.heard(), "up");
+    assert_ne!(foo.wait(runs).pid, first.pid);
+    foo.exit();
+}
