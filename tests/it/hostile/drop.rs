@@ -27,10 +27,9 @@ fn behind(pid: &str, fd: u32) -> (u64, u64) {
 #[test]
 fn roots_log_pipe_is_for_the_user_to_write_only_and_shares_no_flags() {
     let Some(land) = Land::made() else { return };
-    land.script(
-        "service/foo/run",
-        "say $$; cat <&1 || say \"cannot read\"; cat <&2 || say \"cannot read\"; exec sleep 1000",
-    );
+    // Said by others, so that the shell's own descriptors stay as they were given to it.
+    let run = "(say $$); cat <&1 || (say \"cannot read\"); cat <&2 || (say \"cannot read\"); exec sleep 1000";
+    land.script("service/foo/run", run);
     let outer = Outer::of(&land, Path::new("runsv"), "");
     let heard: Vec<String> = (0..5).map(|_| land.tree.heard()).filter(|line| !line.starts_with("log: ")).collect();
     assert_eq!(heard[1..], ["cannot read", "cannot read"]);
@@ -55,7 +54,7 @@ fn of_roots_terminal_the_user_can_only_write_to_it() {
     }
     let Some(land) = Land::made() else { return };
     // Who has a controlling terminal can put characters into it, which root's shell would read.
-    land.script("service/foo/run", "(: </dev/tty) && say terminal; say $$; exec sleep 1000");
+    land.script("service/foo/run", "(: </dev/tty) && (say terminal); (say $$); exec sleep 1000");
     let mut terminal = land.tree.command("script");
     terminal.args(["-qec", "exec runsvdir-user \"$NAME\"", "/dev/null"]).env("NAME", &land.user.name);
     let mut terminal = terminal.stdout(std::process::Stdio::null()).spawn().unwrap();

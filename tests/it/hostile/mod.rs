@@ -3,6 +3,7 @@
 mod drop;
 mod log;
 mod messages;
+mod stop;
 mod sv;
 
 use std::fs;
