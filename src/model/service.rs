@@ -654,7 +654,7 @@ impl Service {
     /// Looks for leftovers, before `after`.
     fn clear(&mut self, after: After, actions: &mut Actions) {
         self.state = State::Clearing { after, stage: Stage::Looking };
-        actions.push(Action::LookForLeftovers);
+        actions.push_before_record(Action::LookForLeftovers); // nobody shall read that it is down before that is known
     }
 
     /// A stop of a service whose process is gone already: what an earlier one left behind goes, too.
@@ -945,13 +945,18 @@ impl Actions {
 
     /// A signal comes before the record that tells of it: it is no lie, should the supervisor be killed between.
     fn push_signal(&mut self, signal: Sig) {
+        self.push_before_record(Action::Kill(signal));
+    }
+
+    /// What the record is to tell of, comes before it.
+    fn push_before_record(&mut self, action: Action) {
         let last = self.list.iter_mut().rfind(|place| place.is_some());
         match last {
             Some(last) if *last == Some(Action::Publish) => {
-                *last = Some(Action::Kill(signal));
+                *last = Some(action);
                 self.push(Action::Publish);
             }
-            _ => self.push(Action::Kill(signal)),
+            _ => self.push(action),
         }
     }
 
@@ -1410,6 +1415,9 @@ mod tests {
     fn a_stop_ends_what_an_earlier_run_left_also_in_the_pause() {
         let mut world = left_by(None);
         world.dies(OK, false);
+        let (_, deeds) = world.service.step(Event::Control(Control::Down), world.now);
+        let deeds: Vec<Action> = deeds.into_iter().collect();
+        assert_eq!(deeds, [Action::LookForLeftovers, Action::Publish], "no record says before that it is down");
         assert!(world.control(b'd').contains(&Action::EndLeftovers));
         world.clears();
         world.control(b'u');
