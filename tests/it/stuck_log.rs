@@ -95,6 +95,11 @@ fn what_a_supervisor_that_was_killed_had_dropped_its_successor_tells() {
     assert_eq!(tree.heard(), "written");
     let log = foo.directory.join("log/supervise");
     tree.wait_in(&log, || log.join("dropped").exists().then_some(()));
+    // Nothing is written any more: a command that was obeyed comes after the last lines that were dropped.
+    foo.control(b"p");
+    foo.wait(|status| status.paused);
+    foo.control(b"c");
+    foo.wait(|status| !status.paused);
     process::send(i32::try_from(foo.child.id()).unwrap(), Signal::SIGKILL).unwrap();
     foo.ended();
     let foo = tree.service("foo").start();
