@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::model::holder::Holder;
 use crate::model::note::{BOOK_BYTES, Book, Note, Place, Record, World};
 use crate::model::reason;
 use crate::model::seconds;
@@ -564,6 +565,13 @@ impl Probe {
         let mut bytes = [0; STATUS_BYTES]; // what follows is not looked at
         let length = file.read(&mut bytes).tried("read", name).map_err(Unreachable::Failed)?;
         Status::decode(&bytes[..length]).ok_or(Unreachable::BadFormat)
+    }
+
+    /// The process of its runsv, if that has written into its lock who it is, and is here.
+    pub fn supervisor(&self) -> Option<i32> {
+        let mut text = [0; Holder::MOST_BYTES];
+        let length = self.open_file("supervise/lock").ok()?.read(&mut text).ok()?;
+        holder::here(&Holder::decode(&text[..length])?, "runsv")
     }
 
     /// How long ago what `status` tells of changed, by a clock that nobody sets, if its runsv noted that.

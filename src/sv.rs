@@ -2,6 +2,7 @@
 //!
 //! Waiting is by event: the renaming of a record, the end of a supervisor, the end of a `check`.
 
+mod look;
 mod wait;
 
 use std::ffi::{OsStr, OsString};
@@ -225,9 +226,10 @@ impl Service {
         match self.status() {
             Ok(status) => {
                 let mut line = msg::join(&[before, &self.line(name, &status)]);
-                if let Some(reason) = self.probe.reason() {
+                let ailments = self.ailments(&status).into_iter().map(String::into_bytes);
+                for remark in ailments.chain(self.probe.reason()) {
                     line.extend_from_slice(b", ");
-                    line.extend_from_slice(&reason);
+                    line.extend_from_slice(&remark);
                 }
                 (line, Ok(status.pid != 0))
             }

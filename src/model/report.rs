@@ -101,6 +101,65 @@ pub fn line(name: &[u8], status: &Status, age: u64, normally_up: bool) -> Vec<u8
     line
 }
 
+/// A service that got TERM longer ago than this, and still runs, is told of.
+const LONG_AFTER_TERM: Duration = Duration::from_secs(5);
+
+/// What the kernel shows of a service's process, and of its supervisor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// The state of the process, by the letter that ps(1) has for it; None where it cannot be seen.
+    pub state: Option<char>,
+    /// How often it gave up the processor.
+    pub switches: u64,
+    /// It ignores TERM.
+    pub ignores_term: bool,
+    /// It blocks TERM.
+    pub blocks_term: bool,
+    /// Since the record was written that tells of TERM.
+    pub since_term: Duration,
+    /// The process of a supervisor that is stopped.
+    pub stopped_supervisor: Option<i32>,
+}
+
+impl Sight {
+    /// This sight, without what has only come since an `earlier` one.
+    pub fn lasting_since(self, earlier: &Sight) -> Sight {
+        // Whoever has been awake meanwhile does not hang.
+        let hangs = self.state != Some('D') || self.switches == earlier.switches;
+        Sight {
+            state: self.state.filter(|_| self.state == earlier.state && hangs),
+            stopped_supervisor: self
+                .stopped_supervisor
+                .filter(|_| self.stopped_supervisor == earlier.stopped_supervisor),
+            ..self
+        }
+    }
+}
+
+/// What ails a service, in words to stand behind [`line`].
+pub fn ailments(status: &Status, sight: &Sight) -> Vec<String> {
+    let mut ailments = Vec::new();
+    if status.pid != 0 {
+        ailments.extend(match sight.state {
+            Some('T') if !status.paused => Some("stopped by a signal".to_owned()),
+            Some('t') => Some("stopped by a debugger".to_owned()),
+            Some('Z') => Some("ended, which runsv has not noticed".to_owned()),
+            Some('D') => Some("stuck in the kernel".to_owned()),
+            _ => None,
+        });
+        if status.got_term && sight.since_term >= LONG_AFTER_TERM {
+            let seconds = sight.since_term.as_secs();
+            ailments.push(match (sight.ignores_term, sight.blocks_term) {
+                (true, _) => format!("ignores TERM for {seconds}s"),
+                (false, true) => format!("blocks TERM for {seconds}s"),
+                (false, false) => format!("runs on for {seconds}s after TERM"),
+            });
+        }
+    }
+    ailments.extend(sight.stopped_supervisor.map(|pid| format!("runsv is stopped: process {pid}")));
+    ailments
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +209,40 @@ mod tests {
             said(Status { since: Label::of(Duration::from_secs(999)), ..status() }, true),
             "run: foo: (pid 7) 0s"
         );
+    }
+
+    #[test]
+    fn what_ails_a_process_is_said_and_what_is_wanted_or_brief_is_not() {
+        let sight = Sight { state: Some('S'), ..Sight::default() };
+        let said = |status: Status, sight: Sight| ailments(&status, &sight).join(", ");
+        assert_eq!(said(status(), sight), "");
+        for (state, words) in [
+            ('T', "stopped by a signal"),
+            ('t', "stopped by a debugger"),
+            ('Z', "ended, which runsv has not noticed"),
+            ('D', "stuck in the kernel"),
+        ] {
+            assert_eq!(said(status(), Sight { state: Some(state), ..sight }), words);
+        }
+        let stopped = Sight { state: Some('T'), ..sight };
+        assert_eq!(said(Status { paused: true, ..status() }, stopped), "", "it was told to");
+        assert_eq!(stopped.lasting_since(&sight).state, None, "it was not before");
+        let stuck = Sight { state: Some('D'), switches: 7, ..sight };
+        assert_eq!(stuck.lasting_since(&stuck).state, Some('D'));
+        assert_eq!(Sight { switches: 8, ..stuck }.lasting_since(&stuck).state, None, "it was awake");
+        let supervisor = Sight { stopped_supervisor: Some(3), ..sight };
+        assert_eq!(said(Status { pid: 0, state: State::Down, ..status() }, supervisor), "runsv is stopped: process 3");
+    }
+
+    #[test]
+    fn a_process_that_outlives_term_for_long_is_told_of() {
+        let told = Status { got_term: true, ..status() };
+        let after = |seconds| Sight { since_term: Duration::from_secs(seconds), ..Sight::default() };
+        assert_eq!(ailments(&told, &after(4)), [""; 0]);
+        assert_eq!(ailments(&told, &after(5)), ["runs on for 5s after TERM"]);
+        assert_eq!(ailments(&status(), &after(5)), [""; 0]);
+        assert_eq!(ailments(&told, &Sight { ignores_term: true, ..after(9) }), ["ignores TERM for 9s"]);
+        assert_eq!(ailments(&told, &Sight { blocks_term: true, ..after(9) }), ["blocks TERM for 9s"]);
     }
 
     #[test]

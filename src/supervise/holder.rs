@@ -21,13 +21,8 @@ pub(super) fn sign(lock: &File) {
 /// is a `program`.
 pub fn of(path: &Path, program: &str) -> Option<String> {
     let found = fs::metadata(path).ok()?;
-    let is_one = |pid: i32| {
-        let command = proc::command_line(pid);
-        let name = command.split(|byte| *byte == 0).next().unwrap_or_default();
-        name.rsplit(|byte| *byte == b'/').next() == Some(program.as_bytes())
-    };
-    let here = proc::flock_holders(inode(&found)).into_iter().find(|pid| is_one(*pid));
-    if let Some(pid) = here {
+    let locker = proc::flock_holders(inode(&found)).into_iter().find(|pid| is_one(*pid, program));
+    if let Some(pid) = locker {
         return Some(format!("process {pid}"));
     }
     let mut text = [0; Holder::MOST_BYTES];
@@ -35,12 +30,24 @@ pub fn of(path: &Path, program: &str) -> Option<String> {
     let holder = Holder::decode(&text[..length])?;
     let host = String::from_utf8_lossy(&holder.host).into_owned();
     match world().ok()? {
-        world if world == holder.world => is_one(holder.pid).then(|| format!("process {}", holder.pid)),
+        world if world == holder.world => here(&holder, program).map(|pid| format!("process {pid}")),
         world if world.boot == holder.world.boot => {
             Some(format!("process {} in another container, {host}", holder.pid))
         }
         _ => Some(format!("process {} on host {host}", holder.pid)),
     }
+}
+
+/// The process of a holder, if that is one of these here and now, and still a `program`.
+pub(super) fn here(holder: &Holder, program: &str) -> Option<i32> {
+    let is_here = world().is_ok_and(|world| world == holder.world);
+    (is_here && is_one(holder.pid, program)).then_some(holder.pid)
+}
+
+fn is_one(pid: i32, program: &str) -> bool {
+    let command = proc::command_line(pid);
+    let name = command.split(|byte| *byte == 0).next().unwrap_or_default();
+    name.rsplit(|byte| *byte == b'/').next() == Some(program.as_bytes())
 }
 
 fn inode(found: &Metadata) -> u64 {

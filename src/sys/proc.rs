@@ -72,6 +72,38 @@ pub fn command_line(pid: i32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
+/// What can be seen of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Its state, by the letter that ps(1) has for it: `Z` only once all of it has ended.
+    pub state: char,
+    /// How often it gave up the processor.
+    pub switches: u64,
+    /// The signals that it ignores, a bit for each.
+    pub ignored: u64,
+    /// Those that it blocks.
+    pub blocked: u64,
+}
+
+/// Looks at process `pid`. None where it is not there, or hidden.
+pub fn look(pid: i32) -> Option<Look> {
+    let ended = relation(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)?.ended;
+    look_in(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/status")).ok()?), ended)
+}
+
+/// Reads lines of `NAME: VALUE`. The state is that of the first thread, see [`has_ended`].
+fn look_in(status: &str, ended: bool) -> Option<Look> {
+    let value = |name: &str| Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim());
+    let set = |name| u64::from_str_radix(value(name)?, 16).ok();
+    let state = value("State:")?.chars().next()?;
+    Some(Look {
+        state: if state == 'Z' && !ended { 'S' } else { state },
+        switches: value("voluntary_ctxt_switches:").and_then(|count| count.parse().ok()).unwrap_or(0),
+        ignored: set("SigIgn:")?,
+        blocked: set("SigBlk:")?,
+    })
+}
+
 /// The name of this host.
 pub fn host_name() -> Option<String> {
     fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim_end().to_owned())
@@ -154,6 +186,18 @@ mod tests {
         assert_eq!(read, Some(Relation { pid: 7, parent: 42, ended: false }));
         assert_eq!(relation(7, b"7 (a) Z 9 1").map(|it| it.ended), Some(true));
         assert_eq!(relation(7, b"garbage"), None);
+    }
+
+    #[test]
+    fn a_look_at_a_process_finds_its_state_and_its_signals() {
+        let status = "Name:\tState: X\nState:\tZ (zombie)\nSigBlk:\t0000000000004000\nSigIgn:\t0000000000000002\n\
+            voluntary_ctxt_switches:\t7\n";
+        let look = Look { state: 'Z', switches: 7, ignored: 2, blocked: 0x4000 };
+        assert_eq!(look_in(status, true), Some(look));
+        assert_eq!(look_in(status, false), Some(Look { state: 'S', ..look }), "other threads live on");
+        assert_eq!(look_in("garbage", false), None);
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(super::look(own).is_some_and(|look| look.state != 'Z'));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod files;
 mod holders;
 mod programs;
 mod reasons;
+mod states;
 
 use std::fs;
 

@@ -1,0 +1,53 @@
+//! What the kernel tells of a service's process, and of its supervisor, that no record does.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::thread;
+use std::time::Duration;
+
+use crate::model::report::{self, Sight};
+use crate::model::status::Status;
+use crate::sys::{clock, proc};
+
+use super::Service;
+
+/// A process may be for a moment what it is not for long: it is looked at again after this.
+const MOMENT: Duration = Duration::from_millis(100);
+
+impl Service {
+    /// What ails the process that `status` tells of, or its supervisor.
+    pub(super) fn ailments(&self, status: &Status) -> Vec<String> {
+        let sight = self.sight(status);
+        if report::ailments(status, &sight).is_empty() {
+            return Vec::new();
+        }
+        thread::sleep(MOMENT);
+        match self.probe.status() {
+            Ok(again) if again == *status => {
+                let again = self.sight(status);
+                report::ailments(status, &again.lasting_since(&sight))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn sight(&self, status: &Status) -> Sight {
+        let process = if status.pid > 0 { proc::look(status.pid) } else { None };
+        let record = self.probe.supervise().join("status");
+        let recorded = fs::metadata(record).and_then(|found| found.modified()).ok();
+        let since_term = recorded.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        let is_log = self.probe.directory().as_os_str().as_bytes().ends_with(b"/log");
+        let supervisor = if is_log { None } else { self.probe.supervisor() };
+        Sight {
+            state: process.map(|it| it.state),
+            switches: process.map_or(0, |it| it.switches),
+            ignores_term: process.is_some_and(|it| it.ignored & TERM != 0),
+            blocks_term: process.is_some_and(|it| it.blocked & TERM != 0),
+            since_term: since_term.map(|at| clock::wall().saturating_sub(at)).unwrap_or_default(),
+            stopped_supervisor: supervisor.filter(|pid| proc::look(*pid).is_some_and(|it| it.state == 'T')),
+        }
+    }
+}
+
+/// TERM in a set of signals, as /proc has these.
+const TERM: u64 = 1 << (15 - 1);
