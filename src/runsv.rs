@@ -300,6 +300,7 @@ impl Supervisor {
             if self.settle() {
                 self.main.forget_reasons();
                 self.log.iter_mut().for_each(Side::forget_reasons);
+                [Some(&self.main), self.log.as_ref()].into_iter().flatten().for_each(|side| side.home.leave());
                 if let Some(notes) = &self.notes {
                     notes.close().unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
                 }

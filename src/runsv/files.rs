@@ -93,9 +93,9 @@ impl Supervisor {
             },
         };
         let before = side.home.control_identity();
-        let repaired = side.home.repair();
+        let poller = &self.poller;
+        let repaired = side.home.repair(|control| poller.watch(control, Source::Control(who).key()));
         if side.home.control_identity() != before {
-            let _ = self.poller.watch(&side.home, Source::Control(who).key());
             side.control_is_ready = true;
         }
         match repaired {

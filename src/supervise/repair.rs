@@ -86,7 +86,8 @@ impl Home {
     /// published is to be published again.
     ///
     /// Errors: the service directory is gone; another has the lock meanwhile; something cannot be removed.
-    pub fn repair(&mut self) -> Result<(), Failure> {
+    /// A new control FIFO is listened to by `watch` before the old one is given up.
+    pub fn repair(&mut self, watch: impl FnOnce(&File) -> io::Result<()>) -> Result<(), Failure> {
         self.be_quiet();
         if self.is_homeless() {
             return Err(Failure::said("service directory", "is gone"));
@@ -110,6 +111,7 @@ impl Home {
         }
         if !is_there(&self.paths.control, &self.control) {
             let new = fifo(&self.paths.control, &self.control, |path| file::open_read_write(path))?;
+            watch(&new).tried("watch", &self.paths.control)?;
             self.control = new;
         }
         if let Some(ok) = self.ok.as_ref().filter(|ok| !is_there(&self.paths.ok, ok)) {
@@ -122,6 +124,11 @@ impl Home {
         self.published_pid = None;
         self.explained = None;
         Ok(())
+    }
+
+    /// Nobody holds the lock any more.
+    pub fn leave(&self) {
+        let _ = self.lock.set_len(0);
     }
 
     /// Whether the service directory was removed: nothing can ever be made in it again.
@@ -152,9 +159,15 @@ fn seen<T>(found: io::Result<T>, such: impl FnOnce(T) -> bool) -> bool {
     }
 }
 
+/// Whether there is nothing, or no way to it. What could not be looked at, for another reason, may be all right.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP))
+}
+
 /// The FIFO at `path`: one that has come there, or a new one, with the owner and the mode of the `old`.
 fn fifo(path: &Path, old: &File, open: impl Fn(&Path) -> io::Result<File>) -> Result<File, Failure> {
-    clear(path, |found| found.file_type().is_fifo()).map_err(|_| not_a_fifo(path))?;
+    clear(path, |found| found.file_type().is_fifo())
+        .map_err(|failure| if path.is_dir() { not_a_fifo(path) } else { failure })?;
     let is_new = !path.exists();
     make_fifo(path)?;
     let new = open(path).tried("open", path)?;
@@ -166,8 +179,10 @@ fn fifo(path: &Path, old: &File, open: impl Fn(&Path) -> io::Result<File>) -> Re
 
 /// Removes what is at `path`, unless that `is_fine`.
 fn clear(path: &Path, is_fine: impl Fn(&Metadata) -> bool) -> Result<(), Failure> {
-    if fs::metadata(path).is_ok_and(|found| is_fine(&found)) {
-        return Ok(());
+    match fs::metadata(path) {
+        Ok(found) if is_fine(&found) => return Ok(()),
+        Err(error) if !is_missing(&error) => return Err(Failure::new("stat", path, error)),
+        _ => {}
     }
     let removed = match fs::symlink_metadata(path) {
         Err(_) => return Ok(()),
