@@ -1,6 +1,7 @@
 //! runsvdir: watches a services directory and keeps one runsv for each service in it.
 
 mod stop;
+mod strays;
 mod title;
 mod upgrade;
 mod watch;
@@ -34,6 +35,7 @@ use crate::sys::signal::{InheritedMask, Signal, Signals};
 use crate::sys::{clock, fd, limit, memory, title as title_memory};
 
 use stop::Stop;
+use strays::Strays;
 use title::TitleLog;
 use watch::Watches;
 
@@ -193,6 +195,7 @@ struct Tree {
     /// Something could not be read: when to look at everything again.
     look_again: Option<Instant>,
     stop_deadline: Option<Duration>,
+    strays: Strays,
     /// Descriptors from this number on are not for pipes.
     most_held: u64,
     /// The lock of the services directory, and which directory that is.
@@ -261,6 +264,7 @@ impl Tree {
             next_poll: now,
             look_again: None,
             stop_deadline,
+            strays: Strays::default(),
             most_held: limit::open_files() / 2,
             lock,
             passes_upgrade_on: is_upgrade,
@@ -279,6 +283,7 @@ impl Tree {
                 self.scan();
             }
             let next = self.start_due();
+            self.strays.kill_due(clock::now());
             if std::mem::take(&mut self.passes_upgrade_on) {
                 self.pass_upgrade_on();
             }
@@ -294,7 +299,7 @@ impl Tree {
         let poll = self.must_poll.then_some(self.next_poll);
         let dot = self.title.as_ref().map(TitleLog::next_dot);
         let now = clock::now();
-        let deadline = [next, poll, dot, self.look_again].into_iter().flatten().min();
+        let deadline = [next, poll, dot, self.look_again, self.strays.deadline()].into_iter().flatten().min();
         let complain = |error| self.speaker.warn_failure(&Failure::new("wait for events", "", error));
         if !self.poller.wait_anyhow(deadline.map(|at| at.saturating_duration_since(now)), complain) {
             self.look_again = Some(now);
@@ -423,6 +428,10 @@ impl Tree {
             known.not_before = Some(now + pause);
             if known.leaving {
                 self.services.swap_remove(at);
+                // One that was killed has not ended its service.
+                if !status.success() && self.sessions && self.stop_deadline.is_some() {
+                    self.strays.take(pid, now);
+                }
             }
         }
     }

@@ -4,14 +4,17 @@
 //! the deadline whatever still runs under a runsv is killed, the log services only a little later, so that they can
 //! write what is left. Orphans have become children of this process, so that nothing is left behind unseen.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::model::family;
 use crate::msg::Speaker;
 use crate::supervise::Probe;
+use crate::sys::file::Identity;
 use crate::sys::poll::Poller;
-use crate::sys::process;
+use crate::sys::process::{self, Addressee, Orphan};
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, proc};
 
@@ -40,8 +43,9 @@ pub struct Stop<'a> {
     speaker: &'a Speaker,
     /// The pid of each runsv, and its service directory.
     runsvs: Vec<(i32, PathBuf)>,
-    /// Services whose runsv is no child of this process: it was started by one that was killed.
-    foreign: Vec<Probe>,
+    /// Services whose runsv is no child of this process: it was started by one that was killed. And that runsv, where
+    /// it could be found.
+    foreign: Vec<(Probe, Option<Orphan>)>,
     /// Services whose runsv was not there, or was killed: their processes may be children of this one.
     orphaned: Vec<PathBuf>,
     stage: Stage,
@@ -74,7 +78,8 @@ impl<'a> Stop<'a> {
     fn ask_foreign(&mut self, directory: PathBuf) {
         let probe = Probe::new(directory);
         if probe.open_ok().is_ok() && probe.send(b"x").is_ok() {
-            self.foreign.push(probe);
+            let runsv = holder(&probe);
+            self.foreign.push((probe, runsv));
         }
     }
 
@@ -82,7 +87,7 @@ impl<'a> Stop<'a> {
     pub fn carry_out(mut self, poller: &mut Poller, signals: &Signals) -> bool {
         loop {
             let has_children = self.reap();
-            self.foreign.retain(|probe| probe.open_ok().is_ok());
+            self.foreign.retain(|(probe, _)| probe.open_ok().is_ok());
             if !has_children && self.foreign.is_empty() {
                 return true;
             }
@@ -161,13 +166,16 @@ impl<'a> Stop<'a> {
                     self.runsvs.len() + self.foreign.len()
                 ));
                 services.iter().for_each(|pid| kill(*pid));
-                self.foreign.iter().for_each(|probe| drop(probe.send(b"k")));
+                self.foreign.iter().for_each(|(probe, _)| drop(probe.send(b"k")));
                 Stage::KilledServices(now + GRACE)
             }
             Stage::KilledServices(_) | Stage::KillAll(..) => {
+                // What they leave when they end is not this process's: they must not start anything meanwhile.
+                self.signal_foreign(Signal::SIGSTOP);
                 self.family(&[]).iter().for_each(|pid| kill(*pid));
                 self.runsvs.iter().for_each(|(pid, _)| kill(*pid));
-                for probe in &self.foreign {
+                self.signal_foreign(Signal::SIGKILL);
+                for (probe, _) in self.foreign.iter().filter(|(_, runsv)| runsv.is_none()) {
                     let _ = Probe::new(probe.directory().join("log")).send(b"k");
                 }
                 let tries = if let Stage::KillAll(_, tries) = self.stage { tries + 1 } else { 1 };
@@ -183,7 +191,18 @@ impl<'a> Stop<'a> {
         self.speaker.warn(format!("unable to end processes, leaving them: {}", pids.join(" ")));
     }
 
-    /// Every descendant of this process that is no runsv of it, without the `spared` and theirs.
+    fn signal_foreign(&self, signal: Signal) {
+        for runsv in self.foreign.iter().filter_map(|(_, runsv)| runsv.as_ref()) {
+            let _ = runsv.signal(signal as i32, Addressee::Process);
+        }
+    }
+
+    /// Those runsvs that are no children of this process.
+    fn foreign_runsvs(&self) -> impl Iterator<Item = i32> + '_ {
+        self.foreign.iter().filter_map(|(_, runsv)| runsv.as_ref()).filter(|it| !it.has_ended()).map(Orphan::pid)
+    }
+
+    /// Every descendant of this process, and of runsvs that are none, that is no runsv, without the `spared` and theirs.
     fn family(&self, spared: &[i32]) -> Vec<i32> {
         let relations: Vec<family::Relation> = proc::relations()
             .into_iter()
@@ -192,16 +211,20 @@ impl<'a> Stop<'a> {
             .collect();
         let mut family = family::descendants(&relations, process::id(), spared);
         family.retain(|pid| self.runsvs.iter().all(|(runsv, _)| runsv != pid));
+        for runsv in self.foreign_runsvs() {
+            family.extend(family::descendants(&relations, runsv, spared));
+        }
         family
     }
 
     /// The log services that still run under a runsv, or without one, as the records tell.
     fn log_services(&self) -> Vec<i32> {
         let relations = proc::relations();
-        let under_runsv = self.runsvs.iter().filter_map(|(runsv, _)| {
-            // Where the runsv is: its directory may have been renamed or removed.
-            recorded_child(&relations, Probe::new(format!("/proc/{runsv}/cwd/log")), *runsv)
-        });
+        let under_runsv =
+            self.runsvs.iter().map(|(runsv, _)| *runsv).chain(self.foreign_runsvs()).filter_map(|runsv| {
+                // Where the runsv is: its directory may have been renamed or removed.
+                recorded_child(&relations, Probe::new(format!("/proc/{runsv}/cwd/log")), runsv)
+            });
         under_runsv.chain(self.orphaned_log_services(&relations)).collect()
     }
 
@@ -211,6 +234,15 @@ impl<'a> Stop<'a> {
         let logs = directories.map(|directory| Probe::new(directory.join("log")));
         logs.filter_map(|log| recorded_child(relations, log, process::id())).collect()
     }
+}
+
+/// The runsv of a service: it holds the lock, and is where the service is.
+fn holder(service: &Probe) -> Option<Orphan> {
+    let lock = fs::metadata(service.supervise().join("lock")).ok()?;
+    let place = Identity::of(&fs::metadata(service.directory()).ok()?);
+    let is_there = |pid| fs::metadata(format!("/proc/{pid}/cwd")).is_ok_and(|found| Identity::of(&found) == place);
+    let mut holders = proc::flock_holders(lock.ino()).into_iter();
+    holders.find_map(|pid| Orphan::find(pid, |runsv| is_there(runsv.pid())))
 }
 
 /// The process that a service's record tells of, if it is a child of `parent`.

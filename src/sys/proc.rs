@@ -11,6 +11,8 @@ pub struct Relation {
     pub pid: i32,
     /// Its parent.
     pub parent: i32,
+    /// The process that leads, or led, its session; 0 where that cannot be read.
+    pub session: i32,
     /// Whether it has ended and waits to be reaped.
     pub ended: bool,
 }
@@ -140,8 +142,8 @@ fn made_in(stat: &[u8], tick: Duration) -> Option<Duration> {
 
 /// How many fields of /proc/PID/stat stand between the state and the number of threads. Source: proc(5).
 const THREADS_AFTER_STATE: usize = 16;
-/// The same between the parent and the number of threads.
-const THREADS_AFTER_PARENT: usize = THREADS_AFTER_STATE - 1;
+/// The same between the session and the number of threads.
+const THREADS_AFTER_SESSION: usize = THREADS_AFTER_STATE - 3;
 /// The same between the number of threads and the time of making.
 const MADE_AFTER_THREADS: usize = 1;
 
@@ -162,7 +164,8 @@ fn relation(pid: i32, stat: &[u8]) -> Option<Relation> {
     let mut fields = after_name(stat)?;
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    Some(Relation { pid, parent, ended: has_ended(state, fields.nth(THREADS_AFTER_PARENT)) })
+    let session = fields.nth(1).and_then(|session| session.parse().ok()).unwrap_or(0);
+    Some(Relation { pid, parent, session, ended: has_ended(state, fields.nth(THREADS_AFTER_SESSION)) })
 }
 
 /// The fields of /proc/PID/stat from the state on.
@@ -182,8 +185,8 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_does_not_confuse() {
-        let read = relation(7, b"7 (a) Z 1 (b) S 42 7 7 0 -1\n");
-        assert_eq!(read, Some(Relation { pid: 7, parent: 42, ended: false }));
+        let read = relation(7, b"7 (a) Z 1 (b) S 42 8 9 0 -1\n");
+        assert_eq!(read, Some(Relation { pid: 7, parent: 42, session: 9, ended: false }));
         assert_eq!(relation(7, b"7 (a) Z 9 1").map(|it| it.ended), Some(true));
         assert_eq!(relation(7, b"garbage"), None);
     }

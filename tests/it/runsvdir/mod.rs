@@ -665,6 +665,76 @@ fn an_ordered_stop_also_ends_supervisors_of_a_runsvdir_that_was_killed() {
 }
 
 #[test]
+fn an_ordered_stop_ends_whatever_is_below_such_supervisors_at_the_deadline() {
+    let tree = Tree::new();
+    let run = r#"trap "" TERM; sh -c 'echo "child up" >"$EAR"; sleep 1000 & sleep 1000' & say up; exec sleep 1000"#;
+    tree.service("services/foo").run(run).log("exec cat >/dev/null").made();
+    let mut killed = keep_in_order(&tree, "30s");
+    assert_eq!(heard_all(&tree, 2), ["child up", "up"]);
+    let foo = pid_of(&tree, "services/foo");
+    killed.send(Signal::SIGKILL);
+    killed.ended();
+    let mut next = keep_in_order(&tree, "1ms");
+    next.catches_up("marker");
+    next.send(Signal::SIGTERM);
+    assert_eq!(next.ended().code(), Some(0));
+    let said: Vec<String> = std::iter::from_fn(|| tree.heard_already()).collect();
+    let killing = said.iter().find(|line| line.contains("stopping takes too long"));
+    assert!(killing.is_some_and(|line| !line.contains("killing 0 processes")), "{said:?}");
+    wait_until_gone(foo);
+    let left = tree.processes();
+    assert_eq!(left, [], "foo's, or what waits for the end of it");
+}
+
+#[test]
+fn a_removed_service_does_not_run_on_when_its_supervisor_is_killed_in_its_stop() {
+    let tree = Tree::new();
+    let run = r#"n=0; trap 'n=$((n + 1)); say asked $n; [ $n = 1 ] || exit' TERM; say up
+        while :; do sleep 1000 >/dev/null 2>&1 & wait; done"#;
+    let foo = tree.service("elsewhere/foo").run(run).made();
+    tree.directory("services");
+    let mut command = command(&tree, &["-P", "services"]);
+    let keeper = Keeper { tree: &tree, child: command.env("RUNSVDIR_STOP_DEADLINE", "30s").spawn().unwrap() };
+    symlink(&foo, tree.path("services/foo")).unwrap();
+    assert_eq!(tree.heard(), "up");
+    let pid = pid_of(&tree, "services/foo");
+    fs::remove_file(tree.path("services/foo")).unwrap();
+    assert_eq!(tree.heard(), "asked 1");
+    send(parent(pid), Signal::SIGKILL).unwrap();
+    assert_eq!(tree.heard(), "asked 2");
+    wait_until_gone(pid);
+    drop(keeper);
+}
+
+#[test]
+fn a_stop_by_the_supervisor_above_reaches_the_tree_of_a_runsvdir_that_was_killed() {
+    for next_has_come in [false, true] {
+        let tree = Tree::new();
+        tree.service("services/foo").run(r#"trap "" TERM; sleep 1000 & say up; exec sleep 1000"#).made();
+        let finish = if next_has_come { "" } else { "say finish; read -r line <gate" };
+        let user = tree.service("user").run(r#"RUNSVDIR_STOP_DEADLINE=1ms exec runsvdir -P "$HOME/services""#);
+        homerun::sys::file::make_fifo(&tree.path("user/gate"), 0o600).unwrap();
+        let user = user.finish(finish).file("timeout-kill", "500").start();
+        assert_eq!(tree.heard(), "up");
+        let foo = pid_of(&tree, "services/foo");
+        let before = user.wait(|status| status.pid != 0).pid;
+        send(before, Signal::SIGKILL).unwrap();
+        if next_has_come {
+            user.wait(|status| status.pid != 0 && status.pid != before);
+        } else {
+            assert_eq!(tree.heard(), "finish");
+            user.control(b"d");
+            fs::write(tree.path("user/gate"), "\n").unwrap();
+        }
+        let stopped = tree.sv(&["-w", "30", "stop", "user"]);
+        assert_eq!(stopped.code, Some(0), "{stopped:?}");
+        wait_until_gone(foo);
+        user.exit();
+        assert_eq!(tree.processes(), []);
+    }
+}
+
+#[test]
 fn a_directory_is_not_supervised_before_it_has_a_run() {
     let tree = Tree::new();
     let keeper = keep(&tree);
