@@ -63,6 +63,9 @@ fn gone(service: &Path, record: &[u8]) -> PathBuf {
 /// How long a state has lasted.
 const LASTED: Duration = Duration::from_secs(1000);
 
+/// The id of no process: they end at 2 to the 22nd.
+const NO_PID: i32 = 4_194_305;
+
 /// A record of a state that has lasted.
 fn lasting(pid: i32, state: State, want: Want) -> Status {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -170,7 +173,13 @@ fn status_lines_are_the_originals() {
     let Some(runit) = runit() else { return };
     let tree = Tree::new();
     let wants = [Want::Up, Want::Down];
-    let states = [(0, State::Down), (77, State::Run), (77, State::Finish), (0, State::Finish), (77, State::Unknown(7))];
+    let states = [
+        (0, State::Down),
+        (4194305, State::Run),
+        (4194305, State::Finish),
+        (0, State::Finish),
+        (4194305, State::Unknown(7)),
+    ];
     let mut fakes = Vec::new();
     for (pid, state) in states {
         for want in wants {
@@ -188,7 +197,7 @@ fn status_lines_are_the_originals() {
             }
         }
     }
-    let future = Status { since: Label::of(Duration::from_secs(1 << 40)), ..lasting(77, State::Run, Want::Up) };
+    let future = Status { since: Label::of(Duration::from_secs(1 << 40)), ..lasting(NO_PID, State::Run, Want::Up) };
     fakes.push((Fake::new(&tree, "future", &future.encode()), "future".to_owned()));
     let names = fakes.iter().map(|(_, name)| OsStr::new(name));
     let args: Vec<&OsStr> = std::iter::once(OsStr::new("status")).chain(names).collect();
@@ -201,7 +210,7 @@ fn status_lines_are_the_originals() {
 #[test]
 fn the_status_of_a_log_service_follows_after_a_semicolon() {
     let tree = Tree::new();
-    let runs = lasting(77, State::Run, Want::Up).encode();
+    let runs = lasting(NO_PID, State::Run, Want::Up).encode();
     let _both = (Fake::new(&tree, "both", &runs), Fake::new(&tree, "both/log", &runs));
     let _ended = (Fake::new(&tree, "ended", &runs), gone(&tree.path("ended/log"), &runs));
     let _file = Fake::new(&tree, "file", &runs);
@@ -230,7 +239,7 @@ fn the_status_of_a_log_service_follows_after_a_semicolon() {
 #[test]
 fn what_is_no_supervised_service_is_told_of_in_the_originals_words() {
     let tree = Tree::new();
-    let runs = lasting(77, State::Run, Want::Up).encode();
+    let runs = lasting(NO_PID, State::Run, Want::Up).encode();
     tree.directory("empty");
     fs::write(tree.path("file"), "").unwrap();
     gone(&tree.path("ended"), &runs);
@@ -273,7 +282,7 @@ fn what_is_no_supervised_service_is_told_of_in_the_originals_words() {
 #[test]
 fn failures_are_counted_up_to_99() {
     let tree = Tree::new();
-    let _foo = Fake::new(&tree, "foo", &lasting(77, State::Run, Want::Up).encode());
+    let _foo = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
     let fail = |name: &str| format!("fail: {name}: unable to change to service directory: file does not exist\n");
     let outcome = sv(&tree, &["status", "a", "foo", "b"]);
     let lines = format!("{}run: foo: (pid N) Ns\n{}", fail("a"), fail("b"));
@@ -295,7 +304,7 @@ fn failures_are_counted_up_to_99() {
 #[test]
 fn services_are_found_by_names_and_paths_of_any_bytes() {
     let tree = Tree::new();
-    let record = lasting(77, State::Run, Want::Up).encode();
+    let record = lasting(NO_PID, State::Run, Want::Up).encode();
     let names: [&[u8]; 7] =
         [b"plain", b"with space", b".dotted", b"-dashed", b"a.b", "\u{fc}n\u{ef}".as_bytes(), b"\xff\xfe"];
     let mut fakes = Vec::new();
@@ -311,7 +320,7 @@ fn services_are_found_by_names_and_paths_of_any_bytes() {
             let mut command = ours(&tree);
             command.arg("status").arg(OsStr::from_bytes(&spelling));
             let output = command.output().unwrap();
-            let start = [b"run: ", &spelling[..], b": (pid 77) "].concat();
+            let start = [b"run: ", &spelling[..], b": (pid 4194305) "].concat();
             assert!(output.stdout.starts_with(&start), "{}", output.stdout.escape_ascii());
             if let Some(runit) = runit() {
                 let args = [OsStr::new("status"), OsStr::from_bytes(&spelling)];
@@ -334,7 +343,7 @@ fn services_are_found_by_names_and_paths_of_any_bytes() {
 #[test]
 fn the_services_directory_is_svdir_relative_or_absolute() {
     let tree = Tree::new();
-    let _foo = Fake::new(&tree, "some/where/foo", &lasting(77, State::Run, Want::Up).encode());
+    let _foo = Fake::new(&tree, "some/where/foo", &lasting(NO_PID, State::Run, Want::Up).encode());
     let expected = says("run: foo: (pid N) Ns\n");
     for directory in [Path::new("some/where"), &tree.path("some/where"), Path::new("some/where/")] {
         let mut command = ours(&tree);
@@ -351,7 +360,7 @@ fn the_services_directory_is_svdir_relative_or_absolute() {
 #[test]
 fn without_svdir_an_ordinary_users_services_are_in_their_home() {
     let tree = Tree::new();
-    let _foo = Fake::new(&tree, "service/foo", &lasting(77, State::Run, Want::Up).encode());
+    let _foo = Fake::new(&tree, "service/foo", &lasting(NO_PID, State::Run, Want::Up).encode());
     let mut command = ours(&tree);
     command.env_remove("SVDIR").env("HOME", tree.path("")).args(["status", "foo"]);
     if is_root() {
@@ -371,7 +380,7 @@ fn without_svdir_an_ordinary_users_services_are_in_their_home() {
 #[test]
 fn patience_is_said_by_an_option_or_the_environment() {
     let tree = Tree::new();
-    let _foo = Fake::new(&tree, "foo", &lasting(77, State::Run, Want::Up).encode());
+    let _foo = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
     let timeout = Outcome { code: Some(1), ..says("timeout: run: foo: (pid N) Ns\n") };
     // Each of these is shorter than the longest patience of the environment.
     for options in [&["-w", "0"][..], &["-w0"], &["-w", ""], &["-w", "soon"], &["-w", "5ms"], &["-vw", "0s"]] {
@@ -604,7 +613,7 @@ fn a_service_that_is_not_supervised_yet_is_waited_for() {
 
 #[test]
 fn a_supervisor_that_has_only_made_its_files_is_waited_for() {
-    let record = lasting(77, State::Run, Want::Down).encode();
+    let record = lasting(NO_PID, State::Run, Want::Down).encode();
     for (word, sent) in [("up", "u"), ("down", "d"), ("hup", "h"), ("exit", "x")] {
         let tree = Tree::new();
         tree.service("foo").run("exec sleep 1000").made();
@@ -687,11 +696,11 @@ fn init_script(programs: &Path, tree: &Tree, name: impl AsRef<OsStr>, args: &[&s
 #[test]
 fn called_by_the_name_of_a_service_it_is_an_init_script() {
     let tree = Tree::new();
-    let _up = Fake::new(&tree, "up", &lasting(77, State::Run, Want::Up).encode());
+    let _up = Fake::new(&tree, "up", &lasting(NO_PID, State::Run, Want::Up).encode());
     let _down = Fake::new(&tree, "down", &lasting(0, State::Down, Want::Down).encode());
-    let _finish = Fake::new(&tree, "finish", &lasting(77, State::Finish, Want::Down).encode());
+    let _finish = Fake::new(&tree, "finish", &lasting(NO_PID, State::Finish, Want::Down).encode());
     let _pause = Fake::new(&tree, "pause", &lasting(0, State::Down, Want::Up).encode());
-    let _dashed = Fake::new(&tree, "-dashed.d", &lasting(77, State::Run, Want::Up).encode());
+    let _dashed = Fake::new(&tree, "-dashed.d", &lasting(NO_PID, State::Run, Want::Up).encode());
     let _bad = Fake::new(&tree, "bad", b"short");
     tree.directory("new");
     gone(&tree.path("ended"), b"");
@@ -756,7 +765,7 @@ fn called_by_the_name_of_a_service_it_is_an_init_script() {
 fn an_init_script_may_have_a_name_of_any_bytes() {
     let tree = Tree::new();
     let name = OsStr::from_bytes(b"w\xff b\n");
-    let _fake = Fake::in_directory(&tree.path(name), &lasting(77, State::Run, Want::Up).encode());
+    let _fake = Fake::in_directory(&tree.path(name), &lasting(NO_PID, State::Run, Want::Up).encode());
     let line = format!("run: {}: (pid N) Ns\n", name.to_string_lossy());
     let usage = fails(&format!("usage: {} [-w sec] command\n\n", name.to_string_lossy()), 2);
     let runit = runit();
@@ -769,7 +778,7 @@ fn an_init_script_may_have_a_name_of_any_bytes() {
 #[test]
 fn a_name_with_a_slash_at_its_end_is_found_again_while_it_is_waited_for() {
     let tree = Tree::new();
-    let mut fake = Fake::new(&tree, "foo", &lasting(77, State::Run, Want::Up).encode());
+    let mut fake = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
     let run = |programs: &Path| {
         let mut command = sv_of(programs, &tree);
         command.env("SVDIR", tree.directory("elsewhere")).args(["-v", "hup", "foo/"]);
@@ -787,7 +796,7 @@ fn a_name_with_a_slash_at_its_end_is_found_again_while_it_is_waited_for() {
 #[test]
 fn the_working_directory_need_not_be_readable() {
     let tree = Tree::new();
-    let _foo = Fake::new(&tree, "foo", &lasting(77, State::Run, Want::Up).encode());
+    let _foo = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
     words::open_to_all(&tree.path("foo/supervise"));
     let shut = tree.directory("shut");
     let run = |programs: &Path, program: &str| {
@@ -816,7 +825,7 @@ fn the_working_directory_need_not_be_readable() {
 #[test]
 fn the_log_service_does_not_change_the_code_of_an_init_script() {
     let tree = Tree::new();
-    let _up = Fake::new(&tree, "up", &lasting(77, State::Run, Want::Up).encode());
+    let _up = Fake::new(&tree, "up", &lasting(NO_PID, State::Run, Want::Up).encode());
     let _log = Fake::new(&tree, "up/log", &lasting(0, State::Down, Want::Down).encode());
     let expected = says("run: up: (pid N) Ns; down: log: Ns, normally up\n");
     assert_eq!(init_script(programs(), &tree, "up", &["status"]), expected);
@@ -825,7 +834,7 @@ fn the_log_service_does_not_change_the_code_of_an_init_script() {
 #[test]
 fn a_reader_that_goes_away_is_no_disaster() {
     let tree = Tree::new();
-    let mut fake = Fake::new(&tree, "foo", &lasting(77, State::Run, Want::Up).encode());
+    let mut fake = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
     for args in [&["status", "foo", "foo"][..], &["reload", "foo"], &["-v", "up", "foo"], &["--help"]] {
         let (reading, writing) = std::io::pipe().unwrap();
         drop(reading);
@@ -839,7 +848,7 @@ fn a_reader_that_goes_away_is_no_disaster() {
 #[test]
 fn a_control_fifo_that_is_full_is_told_of() {
     let tree = Tree::new();
-    let fake = Fake::new(&tree, "foo", &lasting(77, State::Run, Want::Up).encode());
+    let fake = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
     let fill = homerun::sys::file::open_write(tree.path("foo/supervise/control")).unwrap();
     while (&fill).write(&[b'\n'; 4096]).is_ok() {}
     let expected = "warning: foo: unable to write to supervise/control: temporary failure\n";

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use homerun::model::status::{State, Want};
 
-use super::{Fake, comparable, lasting, sv, sv_of};
+use super::{Fake, NO_PID, comparable, lasting, sv, sv_of};
 use crate::support::*;
 
 /// Services that run, each with a `check` of another kind, and whether ours takes it for ready.
@@ -28,7 +28,7 @@ const CHECKS: [(&str, bool); 14] = [
 ];
 
 fn make_checks(tree: &Tree) -> Vec<Fake> {
-    let record = lasting(77, State::Run, Want::Up).encode();
+    let record = lasting(NO_PID, State::Run, Want::Up).encode();
     let held = CHECKS.iter().map(|(name, _)| Fake::new(tree, name, &record)).collect();
     let check = |name: &str| tree.path(name).join("check");
     for (name, script) in [
@@ -112,7 +112,7 @@ fn a_check_that_no_process_can_be_had_for_does_not_agree() {
         return skip("needs root, to be a user who may have no more processes");
     }
     let tree = Tree::new();
-    let _foo = Fake::new(&tree, "foo", &lasting(77, State::Run, Want::Up).encode());
+    let _foo = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
     super::words::open_to_all(&tree.path("foo/supervise"));
     fs::write(tree.path("foo/check"), "#!/bin/sh\n").unwrap();
     fs::set_permissions(tree.path("foo/check"), fs::Permissions::from_mode(0o755)).unwrap();

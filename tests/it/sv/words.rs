@@ -12,7 +12,7 @@ use std::path::Path;
 use homerun::model::status::{State, Status, Want};
 use homerun::model::tai::Label;
 
-use super::{Fake, LASTED, comparable, gone, lasting, sv_of};
+use super::{Fake, LASTED, NO_PID, comparable, gone, lasting, sv_of};
 use crate::support::*;
 
 /// Each word as it is said, what it sends, and what more when it takes too long.
@@ -54,7 +54,7 @@ const WORDS: [(&[&str], &str, &str); 33] = [
 
 /// Services of which it is known how they are.
 fn states() -> Vec<(&'static str, Status)> {
-    let runs = lasting(4321, State::Run, Want::Up);
+    let runs = lasting(NO_PID, State::Run, Want::Up);
     let finishes = Status { state: State::Finish, ..runs };
     let down = lasting(0, State::Down, Want::Down);
     // not older than the order, in the seconds that the original compares
