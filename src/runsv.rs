@@ -190,8 +190,9 @@ impl Supervisor {
     /// held already.
     fn new(directory: &OsStr, speaker: Speaker, mut handed: Option<Handed>) -> Result<Supervisor, Failure> {
         process::default_action_of_ends(); // inherited as ignored, no death would ever be told
-        let (signals, mask) =
-            Signals::take(&[Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGIO]).tried("create selfpipe", "")?;
+        // SIGXFSZ would end it; so the write fails, and that is said.
+        let taken = [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGIO, Signal::SIGXFSZ];
+        let (signals, mask) = Signals::take(&taken).tried("create selfpipe", "")?;
         if let Err(error) = process::adopt_orphans() {
             speaker.warn_failure(&Failure::new("become subreaper", "", error));
         }

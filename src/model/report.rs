@@ -136,7 +136,7 @@ impl Sight {
     }
 }
 
-/// What ails a service, in words to stand behind [`line`].
+/// What ails a service, in words to stand behind [`line()`].
 pub fn ailments(status: &Status, sight: &Sight) -> Vec<String> {
     let mut ailments = Vec::new();
     if status.pid != 0 {

@@ -105,7 +105,8 @@ struct Block {
 impl Program {
     fn new(settings: Settings, directories: Vec<OsString>, voice: Voice) -> Result<Program, Failure> {
         process::default_action(Signal::SIGCHLD); // where it is ignored, processors end unseen
-        const TAKEN: [Signal; 3] = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM];
+        // SIGXFSZ would end it; so the write fails, and that is said.
+        const TAKEN: [Signal; 4] = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGXFSZ];
         let (signals, mask) = Signals::take(&TAKEN).tried("take signals", "")?;
         TAKEN.into_iter().for_each(process::default_action); // for processors
         let poller = Poller::new(PROCESSOR + directories.len()).tried("create poll", "")?;

@@ -65,3 +65,24 @@ fn a_supervisor_at_its_limit_of_memory_starts_its_service_again_once_there_is_so
     assert_ne!(foo.wait(runs).pid, first.pid);
     foo.exit();
 }
+
+#[test]
+fn a_supervisor_whose_files_may_not_have_a_byte_goes_on_and_records_it_later() {
+    if !has("prlimit") {
+        return;
+    }
+    let tree = Tree::new();
+    let run = "trap 'say hup' HUP; ulimit -S -f unlimited; say up; while :; do sleep 1000 & wait; done";
+    let foo = tree.service("foo").run(run).start_heard();
+    assert_eq!(tree.heard(), "up");
+    let first = foo.wait(runs);
+    limit(&foo, "fsize", "0");
+    foo.control(b"p");
+    assert_eq!(tree.heard(), "runsv foo: warning: unable to write supervise/stat.new: file too big");
+    limit(&foo, "fsize", "unlimited");
+    foo.control(b"c");
+    foo.control(b"h");
+    assert_eq!(tree.heard(), "hup");
+    assert_eq!(foo.wait(|status| runs(status) && !status.paused).pid, first.pid);
+    foo.exit();
+}
