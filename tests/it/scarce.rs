@@ -59,7 +59,10 @@ fn a_supervisor_at_its_limit_of_memory_starts_its_service_again_once_there_is_so
     process::send(first.pid, Signal::SIGKILL).unwrap();
     assert_eq!(tree.heard(), "runsv foo: warning: unable to fork, sleeping: out of memory");
     foo.wait(|status| status.state == State::Down);
-    assert_eq!(fs::read_to_string(foo.directory.join("supervise/reason")).unwrap(), "unable to fork: out of memory\n");
+    // It is said before it is written.
+    let supervise = foo.directory.join("supervise");
+    let reason = tree.wait_in(&supervise, || fs::read_to_string(supervise.join("reason")).ok());
+    assert_eq!(reason, "unable to fork: out of memory\n");
     limit(&foo, "as", "unlimited");
     assert_eq!(tree.heard(), "up");
     assert_ne!(foo.wait(runs).pid, first.pid);
