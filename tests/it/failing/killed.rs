@@ -72,11 +72,7 @@ fn at_whatever_call_runsv_is_killed_its_successor_doubles_nothing_and_loses_noth
             }
         }
     };
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(turn);
-        }
-    });
+    at_once(THREADS, turn);
     let bad = bad.into_inner().unwrap();
     assert!(bad.is_empty(), "{} of {calls} calls: {bad:#?}", bad.len());
 }

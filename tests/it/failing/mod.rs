@@ -159,6 +159,11 @@ impl Faults {
     }
 }
 
+/// Tells stories on so many threads at once, until each of these has no more to tell.
+fn at_once(threads: usize, tell: impl Fn() + Sync) {
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(&tell))));
+}
+
 /// Whether every error is to be walked through.
 fn is_long() -> bool {
     std::env::var_os("HOMERUN_FAULTS").is_some_and(|value| value == "all")

@@ -192,11 +192,7 @@ fn walk(tree: &Tree, tools: &Tools, name: &str, next: impl Fn() -> Option<[u32; 
             let _ = stage.runsv.wait();
         }
     };
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(turn);
-        }
-    });
+    at_once(THREADS, turn);
     bad.into_inner().unwrap()
 }
 
@@ -316,11 +312,7 @@ fn what_fails_for_a_while_is_said_once_and_is_made_up_for_when_it_is_over() {
             }
         }
     };
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(turn);
-        }
-    });
+    at_once(THREADS, turn);
     let bad = bad.into_inner().unwrap();
     assert!(bad.is_empty(), "{bad:#?}");
 }

@@ -142,11 +142,7 @@ fn whatever_call_of_runsvdir_fails_it_goes_on_and_touches_no_service() {
         let told = stage.tell();
         bad.lock().unwrap().extend(stage.end(told));
     };
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(turn);
-        }
-    });
+    at_once(THREADS, turn);
     let bad = bad.into_inner().unwrap();
     assert!(bad.is_empty(), "{} of {calls} calls: {bad:#?}", bad.len());
 }
