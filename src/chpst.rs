@@ -11,7 +11,6 @@ use std::ops::RangeInclusive;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -152,7 +151,7 @@ fn value(id: &'static str, letter: char, name: &'static str, help: &'static str)
 }
 
 /// Does what `args` say, as the program called `name`. Returns only when that failed.
-pub fn run(name: &OsStr, args: Vec<OsString>) -> ExitCode {
+pub fn run(name: &OsStr, args: Vec<OsString>) -> u8 {
     let called_as = cli::base_name(name);
     let name = program_name(called_as);
     if let Some(emulation) = Emulation::called(name) {
@@ -343,18 +342,18 @@ impl Changes {
     }
 
     /// Becomes the program. Returns only when that failed.
-    fn carry_out(self, program: Vec<OsString>) -> ExitCode {
+    fn carry_out(self, program: Vec<OsString>) -> u8 {
         let (mut stderr, failure) = (None, self.failure);
         let Err(Fatal(text)) = self.become_program(program, &mut stderr);
         if failure == OnFailure::Silence {
-            return ExitCode::SUCCESS;
+            return cli::EXIT_SUCCESS;
         }
         let line = speaker().line(Severity::Fatal, text);
         match stderr {
             Some(mut copy) => drop(File::write_all(&mut copy, &line)), // there is nobody to tell when that fails
             None => msg::to_stderr(&line),
         }
-        ExitCode::from(EXIT_FAILURE)
+        EXIT_FAILURE
     }
 
     /// Everything, in the order of the original: with -2 `stderr` becomes a copy of what is closed, for last words.

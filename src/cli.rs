@@ -6,12 +6,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
-use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::msg;
+use crate::sys::start;
+
+/// All went well.
+pub const EXIT_SUCCESS: u8 = 0;
+/// What was asked for could not be written.
+const EXIT_UNWRITTEN: u8 = 1;
 
 /// How a program is used: what its usage line says and the exit code that goes with it.
 #[derive(Clone, Debug)]
@@ -59,16 +64,16 @@ impl Usage {
     }
 
     /// Prints the usage line and the empty line that follows it, and gives the exit code.
-    pub fn fail(&self) -> ExitCode {
+    pub fn fail(&self) -> u8 {
         msg::to_stderr(&msg::join(&[b"usage: ", self.program.as_bytes(), b" ", self.arguments.as_bytes(), b"\n\n"]));
-        ExitCode::from(self.exit)
+        self.exit
     }
 
     /// Reads options and operands from `args`, which do not contain the program's name.
     ///
     /// `Err` is the exit code of a program that is done: after `--help` or `--version` with 0, else after a
     /// message and the usage line.
-    pub fn parse(&self, command: Command, args: Vec<OsString>) -> Result<Given, ExitCode> {
+    pub fn parse(&self, command: Command, args: Vec<OsString>) -> Result<Given, u8> {
         let (options, operands) = split_options(&command, args);
         let command = command.no_binary_name(true).disable_help_subcommand(true).args_override_self(true);
         let mut command = command.mut_args(|arg| if takes_value(&arg) { arg.allow_hyphen_values(true) } else { arg });
@@ -76,7 +81,7 @@ impl Usage {
             Ok(options) => Ok(Given { options, operands }),
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 let written = msg::to_stdout(error.render().to_string().as_bytes());
-                Err(if written { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+                Err(if written { EXIT_SUCCESS } else { EXIT_UNWRITTEN })
             }
             Err(error) => {
                 let complaint = match unknown_letter(&command, &options) {
@@ -102,7 +107,7 @@ pub fn base_name(path: &OsStr) -> &OsStr {
 /// Differs: an empty name, which the kernel gives to a program that was called without one, is `default_name` here;
 /// the original's is empty then.
 pub fn arguments(default_name: &str) -> (OsString, Vec<OsString>) {
-    let mut args = std::env::args_os();
+    let mut args = start::arguments().into_iter();
     let name = args.next().filter(|name| !name.is_empty()).unwrap_or_else(|| default_name.into());
     (name, args.collect())
 }

@@ -18,7 +18,6 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, Command};
@@ -74,13 +73,13 @@ pub fn usage(program: OsString) -> Usage {
 }
 
 /// Supervises the service in `directory` until it is told to exit.
-pub fn run(directory: &OsStr) -> ExitCode {
+pub fn run(directory: &OsStr) -> u8 {
     let speaker = Speaker::of("runsv", directory).of_supervisor();
     match Supervisor::new(directory, speaker.clone(), Handed::take()) {
         Ok(supervisor) => supervisor.run(),
         Err(failure) => {
             speaker.fatal(failure.text());
-            ExitCode::from(EXIT_FATAL)
+            EXIT_FATAL
         }
     }
 }
@@ -292,7 +291,7 @@ impl Supervisor {
         })
     }
 
-    fn run(mut self) -> ExitCode {
+    fn run(mut self) -> u8 {
         self.go_on_with_what_was_left();
         self.open_overflow();
         self.apply(Who::Log, Event::Tick);
@@ -305,7 +304,7 @@ impl Supervisor {
                 if let Some(notes) = &self.notes {
                     notes.close().unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
                 }
-                return ExitCode::SUCCESS;
+                return cli::EXIT_SUCCESS;
             }
             if self.upgrade_is_due && self.is_at_rest() {
                 self.upgrade();

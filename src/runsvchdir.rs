@@ -9,7 +9,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Arg, Command};
 use nix::errno::Errno;
@@ -54,17 +53,17 @@ pub fn usage(program: OsString) -> Usage {
 }
 
 /// Makes `set` the current one, and says so.
-pub fn run(program: &OsStr, set: &OsStr) -> ExitCode {
+pub fn run(program: &OsStr, set: &OsStr) -> u8 {
     let is: &[u8] = match switch(set) {
         Ok(Switch::Made) => b": now current.\n",
         Ok(Switch::NotNeeded) => b": current.\n",
         Err(failure) => {
             Speaker::new(program).fatal(failure.text());
-            return ExitCode::from(EXIT_FATAL);
+            return EXIT_FATAL;
         }
     };
     msg::to_stdout(&msg::join(&[b"runsvchdir: ", set.as_bytes(), is]));
-    ExitCode::SUCCESS
+    cli::EXIT_SUCCESS
 }
 
 /// What came of it.

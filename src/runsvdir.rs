@@ -14,7 +14,6 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, Command};
@@ -32,7 +31,7 @@ use crate::sys::inotify::Watcher;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, Signal, Signals};
-use crate::sys::{clock, fd, limit, memory, title as title_memory};
+use crate::sys::{clock, fd, limit, memory, start, title as title_memory};
 
 use stop::Stop;
 use strays::Strays;
@@ -101,13 +100,13 @@ impl Invocation {
 }
 
 /// Keeps a runsv for each service until it is told to end.
-pub fn run(invocation: Invocation) -> ExitCode {
+pub fn run(invocation: Invocation) -> u8 {
     let speaker = Speaker::of("runsvdir", &invocation.directory).of_supervisor();
     match Tree::new(invocation, speaker.clone(), Handed::take()) {
-        Ok(tree) => ExitCode::from(tree.run()),
+        Ok(tree) => tree.run(),
         Err(failure) => {
             speaker.fatal(failure.text());
-            ExitCode::from(EXIT_FATAL)
+            EXIT_FATAL
         }
     }
 }
@@ -207,7 +206,7 @@ struct Tree {
 impl Tree {
     fn new(invocation: Invocation, speaker: Speaker, mut handed: Option<Handed>) -> Result<Tree, Failure> {
         let try_to = |deed, error| Failure::new(deed, "", error);
-        let arguments = std::env::args_os().collect();
+        let arguments = start::arguments();
         let wanted = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGCHLD, Signal::SIGUSR2];
         // If they were ignored, as by nohup(1), what is started shall not find them so.
         wanted.into_iter().for_each(process::default_action);
@@ -675,7 +674,7 @@ const SHORTEST_LOG: usize = 7;
 
 /// The memory of LOG, if it is long enough.
 fn log_memory(index: usize, speaker: &Speaker) -> Option<title_memory::Title> {
-    let length = std::env::args_os().nth(index).map_or(0, |log| log.len());
+    let length = start::arguments().get(index).map_or(0, |log| log.len());
     if length < SHORTEST_LOG {
         speaker.warn("log must have at least seven characters.");
         speaker.warn("log service disabled.");

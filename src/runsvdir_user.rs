@@ -10,7 +10,6 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
@@ -112,7 +111,7 @@ impl From<Failure> for Refusal {
 }
 
 /// Does what the arguments say; returns only on failure.
-pub fn run(program: OsString, args: Vec<OsString>) -> ExitCode {
+pub fn run(program: OsString, args: Vec<OsString>) -> u8 {
     let usage = Usage::new(program, ARGUMENTS, EXIT_USAGE);
     let nobody = Speaker::new("runsvdir-user");
     let given = match usage.parse(command(), args) {
@@ -125,13 +124,13 @@ pub fn run(program: OsString, args: Vec<OsString>) -> ExitCode {
     match Wishes::read(&given) {
         Err(refusal) => {
             nobody.fatal(&refusal.text);
-            ExitCode::from(refusal.exit)
+            refusal.exit
         }
         Ok(wishes) => {
             let speaker = Speaker::of("runsvdir-user", &wishes.user);
             let refusal = wishes.carry_out(&speaker);
             speaker.fatal(&refusal.text);
-            ExitCode::from(refusal.exit)
+            refusal.exit
         }
     }
 }

@@ -9,7 +9,6 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command};
@@ -86,7 +85,7 @@ enum Wait {
 }
 
 /// Does what the arguments say.
-pub fn run(program: &OsStr, args: Vec<OsString>) -> ExitCode {
+pub fn run(program: &OsStr, args: Vec<OsString>) -> u8 {
     let name = cli::base_name(program).to_os_string();
     let init_script = (name != "sv").then(|| name.clone());
     let usage = if init_script.is_some() {
@@ -117,7 +116,7 @@ pub fn run(program: &OsStr, args: Vec<OsString>) -> ExitCode {
 }
 
 impl Call {
-    fn carry_out(&self, word: &OsStr, services: &[OsString]) -> ExitCode {
+    fn carry_out(&self, word: &OsStr, services: &[OsString]) -> u8 {
         let Some(word) = order::read(word.as_bytes(), self.init_script.is_some()) else { return self.usage.fail() };
         let services = match &self.init_script {
             Some(name) => std::slice::from_ref(name),
@@ -127,7 +126,7 @@ impl Call {
         let services: Vec<Service> = services.iter().map(|name| self.service(name)).collect();
         match word {
             Word::Status => self.print_statuses(&services),
-            Word::Order(order) => ExitCode::from(most(wait::carry_out(self, order, services))),
+            Word::Order(order) => most(wait::carry_out(self, order, services)),
         }
     }
 
@@ -149,7 +148,7 @@ impl Call {
         }
     }
 
-    fn print_statuses(&self, services: &[Service]) -> ExitCode {
+    fn print_statuses(&self, services: &[Service]) -> u8 {
         let mut failures = 0;
         let mut last = Ok(false);
         for service in services {
@@ -166,11 +165,11 @@ impl Call {
             msg::line_to_stdout(&[&line]);
         }
         match (&self.init_script, last) {
-            (None, _) => ExitCode::from(most(failures)),
-            (Some(_), Ok(true)) => ExitCode::SUCCESS,
-            (Some(_), Ok(false)) => ExitCode::from(EXIT_INIT_DOWN),
-            (Some(_), Err(Trouble::Fail)) => ExitCode::from(1),
-            (Some(_), Err(Trouble::Warning)) => ExitCode::from(EXIT_INIT_UNKNOWN),
+            (None, _) => most(failures),
+            (Some(_), Ok(true)) => cli::EXIT_SUCCESS,
+            (Some(_), Ok(false)) => EXIT_INIT_DOWN,
+            (Some(_), Err(Trouble::Fail)) => 1,
+            (Some(_), Err(Trouble::Warning)) => EXIT_INIT_UNKNOWN,
         }
     }
 }

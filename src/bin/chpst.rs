@@ -1,10 +1,11 @@
 //! chpst: change the process state, then become another program.
-
-use std::process::ExitCode;
+#![cfg_attr(not(test), no_main)]
 
 use homerun::{chpst, cli};
 
-fn main() -> ExitCode {
+homerun::program!(run);
+
+fn run() -> u8 {
     let (name, args) = cli::arguments("chpst");
     chpst::run(&name, args)
 }

@@ -1,15 +1,16 @@
 //! runsvchdir(8): make another set of services the current one.
-
-use std::process::ExitCode;
+#![cfg_attr(not(test), no_main)]
 
 use homerun::{cli, runsvchdir};
 
-fn main() -> ExitCode {
+homerun::program!(run);
+
+fn run() -> u8 {
     let (program, args) = cli::arguments("runsvchdir");
     let usage = runsvchdir::usage(program.clone());
     match args.as_slice() {
         [help] if help == "--help" || help == "--version" => {
-            usage.parse(runsvchdir::command(), args).err().unwrap_or(ExitCode::SUCCESS)
+            usage.parse(runsvchdir::command(), args).err().unwrap_or(cli::EXIT_SUCCESS)
         }
         [set, ..] => runsvchdir::run(&program, set),
         [] => usage.fail(),

@@ -1,15 +1,16 @@
 //! runsvdir(8): start and watch a runsv for each service in a directory.
-
-use std::process::ExitCode;
+#![cfg_attr(not(test), no_main)]
 
 use homerun::{cli, runsvdir};
 
-fn main() -> ExitCode {
+homerun::program!(run);
+
+fn run() -> u8 {
     let (program, args) = cli::arguments("runsvdir");
     let usage = runsvdir::usage(program);
     match args.as_slice() {
         [help] if help == "--help" || help == "--version" => {
-            usage.parse(runsvdir::command(), args).err().unwrap_or(ExitCode::SUCCESS)
+            usage.parse(runsvdir::command(), args).err().unwrap_or(cli::EXIT_SUCCESS)
         }
         _ => match runsvdir::Invocation::read(&args) {
             Some(invocation) => runsvdir::run(invocation),

@@ -1,10 +1,11 @@
 //! sv(8): control services, and say how they are.
-
-use std::process::ExitCode;
+#![cfg_attr(not(test), no_main)]
 
 use homerun::{cli, sv};
 
-fn main() -> ExitCode {
+homerun::program!(run);
+
+fn run() -> u8 {
     let (program, args) = cli::arguments("sv");
     sv::run(&program, args)
 }

@@ -1,8 +1,9 @@
 //! svlogd: the log service.
+#![cfg_attr(not(test), no_main)]
 
-use std::process::ExitCode;
+homerun::program!(run);
 
-fn main() -> ExitCode {
+fn run() -> u8 {
     let (name, args) = homerun::cli::arguments("svlogd");
     match homerun::svlogd::options::parse(name, args) {
         Ok((settings, directories)) => homerun::svlogd::run(settings, directories),

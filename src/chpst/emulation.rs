@@ -3,7 +3,6 @@
 //! Source: runit 2.3.0, src/chpst.c.
 
 use std::ffi::{OsStr, OsString};
-use std::process::ExitCode;
 
 use clap::Command;
 
@@ -55,7 +54,7 @@ impl Emulation {
     }
 
     /// Does what `args` say. Returns only when that failed.
-    pub(super) fn run(self, name: &OsStr, called_as: &OsStr, args: Vec<OsString>) -> ExitCode {
+    pub(super) fn run(self, name: &OsStr, called_as: &OsStr, args: Vec<OsString>) -> u8 {
         let usage = Usage::new(name, self.arguments(), EXIT_USAGE).complaining_as(called_as);
         let result = match self {
             Emulation::Setlock => setlock(&usage, args),
@@ -98,7 +97,7 @@ impl Emulation {
 type Plan = (Changes, Vec<OsString>);
 
 /// A program without options, whose first argument says what to change.
-fn first(usage: &Usage, mut args: Vec<OsString>, changes: fn(OsString) -> Changes) -> Result<Plan, ExitCode> {
+fn first(usage: &Usage, mut args: Vec<OsString>, changes: fn(OsString) -> Changes) -> Result<Plan, u8> {
     if args.is_empty() {
         return Err(usage.fail());
     }
@@ -107,7 +106,7 @@ fn first(usage: &Usage, mut args: Vec<OsString>, changes: fn(OsString) -> Change
 }
 
 /// setlock: with -n it waits and with -N, the default, it does not: the reverse of daemontools.
-fn setlock(usage: &Usage, args: Vec<OsString>) -> Result<Plan, ExitCode> {
+fn setlock(usage: &Usage, args: Vec<OsString>) -> Result<Plan, u8> {
     let command = bare("setlock")
         .arg(flag("wait", 'n', "").overrides_with("now"))
         .arg(flag("now", 'N', "").overrides_with("wait"))
@@ -124,7 +123,7 @@ fn setlock(usage: &Usage, args: Vec<OsString>) -> Result<Plan, ExitCode> {
     Ok((Changes { lock, failure, ..Changes::default() }, operands))
 }
 
-fn softlimit(usage: &Usage, name: &OsStr, args: Vec<OsString>) -> Result<Plan, ExitCode> {
+fn softlimit(usage: &Usage, name: &OsStr, args: Vec<OsString>) -> Result<Plan, u8> {
     let command = bare("softlimit").args(LIMITS.map(|(letter, (id, _))| value(id, letter, "N", "")));
     let given = usage.parse(command, args)?;
     match limits(&given.options, &LIMITS.map(|(_, limit)| limit), number::limit_or_hard) {

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use crate::handover;
 use crate::msg::Failure;
 use crate::supervise::Notes;
+use crate::sys::start;
 
 use super::{LogPipe, Supervisor};
 
@@ -28,7 +29,7 @@ impl Supervisor {
             self.speaker.warn("unable to upgrade: there are no notes to go on from");
             return;
         }
-        let program = std::env::args_os().next().unwrap_or_else(|| "runsv".into());
+        let program = start::arguments().into_iter().next().unwrap_or_else(|| "runsv".into());
         let error = handover::become_anew(&[program, self.directory.clone()], &[], self.mask, &self.held());
         self.speaker.warn_failure(&Failure::new("upgrade", "", error));
     }

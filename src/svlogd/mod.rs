@@ -13,9 +13,9 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use crate::cli;
 use crate::model::gate::{BETWEEN_BLOCKS, Gate, Verdict};
 use crate::model::line::{Cutter, Part, Piece};
 use crate::model::logconfig::number;
@@ -66,13 +66,13 @@ enum Over {
 }
 
 /// Runs svlogd on these log directories.
-pub fn run(settings: Settings, directories: Vec<OsString>) -> ExitCode {
+pub fn run(settings: Settings, directories: Vec<OsString>) -> u8 {
     let voice = Voice::new(settings.verbose);
     match Program::new(settings, directories, voice.clone()) {
         Ok(mut program) => program.run(),
         Err(failure) => {
             voice.fatal(&failure.text());
-            ExitCode::from(EXIT_FAILURE)
+            EXIT_FAILURE
         }
     }
 }
@@ -132,7 +132,7 @@ impl Program {
         })
     }
 
-    fn run(&mut self) -> ExitCode {
+    fn run(&mut self) -> u8 {
         self.open_logs();
         loop {
             self.work();
@@ -148,7 +148,7 @@ impl Program {
         let is_well = self.give_up_unwritten() == 0 && self.over != Some(Over::NoLogs);
         self.await_processors();
         self.logs.iter_mut().for_each(|log| log.close(&self.tools));
-        if is_well { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILURE) }
+        if is_well { cli::EXIT_SUCCESS } else { EXIT_FAILURE }
     }
 
     /// Opens all log directories, those that were open anew.

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
-use std::process::ExitCode;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -57,7 +56,7 @@ pub fn command() -> Command {
 }
 
 /// Reads the command line: what it asks for, and the log directories.
-pub fn parse(name: OsString, args: Vec<OsString>) -> Result<(Settings, Vec<OsString>), ExitCode> {
+pub fn parse(name: OsString, args: Vec<OsString>) -> Result<(Settings, Vec<OsString>), u8> {
     let usage = Usage::new(name, ARGUMENTS, EXIT_FAILURE);
     let given = usage.parse(command(), args)?;
     if given.options.get_flag("identify") {

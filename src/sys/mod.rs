@@ -14,6 +14,7 @@ pub mod poll;
 pub mod proc;
 pub mod process;
 pub mod signal;
+pub mod start;
 pub mod title;
 pub mod udp;
 pub mod user;

@@ -4,6 +4,8 @@
 use std::fs;
 use std::io;
 
+use crate::sys::start;
+
 /// The memory of one of this process's arguments.
 pub struct Title {
     area: &'static mut [u8],
@@ -21,7 +23,7 @@ impl Title {
         let field =
             |number: usize| fields.get(number - 3).and_then(|text| text.parse::<usize>().ok()).ok_or_else(invalid);
         let (start, end) = (field(48)?, field(49)?);
-        let lengths: Vec<usize> = std::env::args_os().map(|arg| arg.len()).collect();
+        let lengths: Vec<usize> = start::arguments().iter().map(|arg| arg.len()).collect();
         let offset: usize = lengths.iter().take(index).map(|length| length + 1).sum();
         let length = *lengths.get(index).ok_or_else(invalid)?;
         if start == 0 || start + offset + length > end {

@@ -9,7 +9,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("sys", &[]),
     ("msg", &["model", "sys"]),
-    ("cli", &["msg"]),
+    ("cli", &["msg", "sys"]),
     ("handover", &["model", "sys"]),
     ("supervise", &["model", "msg", "sys"]),
     ("chpst", &["cli", "model", "msg", "sys"]),
