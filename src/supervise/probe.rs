@@ -1,0 +1,227 @@
+//! An outsider's end of `supervise/`: what sv and runsvdir see of a service, and how they talk to its runsv.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::{first_bytes, holder, not_a_fifo, read_timeout, world};
+use crate::model::holder::Holder;
+use crate::model::note::{BOOK_BYTES, Book, Place, World};
+use crate::model::reason;
+use crate::model::status::{STATUS_BYTES, Status};
+use crate::msg::{Failure, Tried as _};
+use crate::sys::walk::{self, Kind, Reached};
+use crate::sys::{clock, file, user};
+
+/// An outsider's end: what sv and runsvdir see of a service directory, and how they talk to its runsv.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    directory: PathBuf,
+}
+
+/// The files of `supervise/` that an outsider opens, and what each may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Ok,
+    Control,
+    Status,
+    Reason,
+}
+
+/// Why a service cannot be talked to.
+#[derive(Debug)]
+pub enum Unreachable {
+    /// `supervise/ok` is there, and no runsv reads it.
+    NotRunning,
+    /// There is no `supervise/ok`: no runsv has come to it yet.
+    Unsupervised(Failure),
+    /// A file could not be used.
+    Failed(Failure),
+    /// The status record is not 20 bytes long.
+    BadFormat,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Part::Ok => "supervise/ok",
+            Part::Control => "supervise/control",
+            Part::Status => "supervise/status",
+            Part::Reason => "supervise/reason",
+        }
+    }
+}
+
+impl Probe {
+    /// A probe of the service directory `directory`. Nothing is opened yet.
+    pub fn new(directory: impl Into<PathBuf>) -> Probe {
+        Probe { directory: directory.into() }
+    }
+
+    /// The service directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether one can go there, as chdir(2) finds out.
+    pub fn enter(&self) -> io::Result<()> {
+        fs::metadata(self.directory.join(".")).map(drop)
+    }
+
+    /// Opens `supervise/ok` for writing, which succeeds as long as a runsv is alive. Once that has gone, the
+    /// descriptor reports it.
+    pub fn open_ok(&self) -> Result<File, Unreachable> {
+        self.open(Part::Ok).map_err(|error| match error {
+            Unreachable::Failed(failure) if failure.reason().kind() == io::ErrorKind::NotFound => {
+                Unreachable::Unsupervised(failure)
+            }
+            other => other,
+        })
+    }
+
+    /// Opens the pipe to the log service to hold it, without a word to its writers or readers.
+    pub fn open_pipe(&self) -> Option<File> {
+        let pipe = file::open_read(self.directory.join("supervise/pipe")).ok()?;
+        pipe.metadata().is_ok_and(|found| found.file_type().is_fifo()).then_some(pipe)
+    }
+
+    /// The status record, if a runsv is alive to keep it.
+    pub fn status(&self) -> Result<Status, Unreachable> {
+        self.open_ok()?;
+        self.last_status()
+    }
+
+    /// The status record, whoever wrote it.
+    pub fn last_status(&self) -> Result<Status, Unreachable> {
+        let name = Part::Status.name();
+        let mut file = self.open(Part::Status)?;
+        let mut bytes = [0; STATUS_BYTES]; // what follows is not looked at
+        let length = file.read(&mut bytes).tried("read", name).map_err(Unreachable::Failed)?;
+        Status::decode(&bytes[..length]).ok_or(Unreachable::BadFormat)
+    }
+
+    /// The process of its runsv, if that has written into its lock who it is, and is here.
+    pub fn supervisor(&self) -> Option<i32> {
+        let mut text = [0; Holder::MOST_BYTES];
+        let length = self.open_file("supervise/lock").ok()?.read(&mut text).ok()?;
+        holder::here(&Holder::decode(&text[..length])?, "runsv")
+    }
+
+    /// How long ago what `status` tells of changed, by a clock that nobody sets, if its runsv noted that.
+    pub fn age(&self, status: &Status) -> Option<Duration> {
+        static WORLD: LazyLock<Option<World>> = LazyLock::new(|| world().ok());
+        let world = (*WORLD)?;
+        let noted = |name: &str, place: Place| {
+            let mut bytes = [0; BOOK_BYTES + 1];
+            let length = self.open_file(name).ok()?.read(&mut bytes).ok()?;
+            Book::decode(&bytes[..length])?.age(place, status, world, clock::since_boot())
+        };
+        // Of a log service its service's supervisor notes it.
+        noted("supervise/process", Place::Main).or_else(|| noted("../supervise/process", Place::Log))
+    }
+
+    /// Why it does not do what is wanted, if its runsv says so.
+    pub fn reason(&self) -> Option<Vec<u8>> {
+        let mut text = [0; reason::MOST_BYTES];
+        let length = self.open(Part::Reason).ok()?.read(&mut text).ok()?;
+        let line = text[..length].split(|byte| *byte == b'\n').next()?;
+        (!line.is_empty()).then(|| reason::clean(line))
+    }
+
+    /// Opens the control FIFO for writing, which succeeds as long as a runsv is alive. Once that has gone, the
+    /// descriptor is broken.
+    pub fn open_control(&self) -> Result<File, Unreachable> {
+        self.open(Part::Control)
+    }
+
+    /// Writes control bytes, all at once.
+    pub fn send(&self, bytes: &[u8]) -> Result<(), Unreachable> {
+        let name = Part::Control.name();
+        match self.open_control()?.write(bytes) {
+            Ok(written) if written == bytes.len() => Ok(()),
+            Ok(_) => Err(Unreachable::Failed(Failure::new("write to", name, Errno::EAGAIN))),
+            Err(error) => Err(Unreachable::Failed(Failure::new("write to", name, error))),
+        }
+    }
+
+    /// Where the status record is renamed into place: the directory to watch for changes.
+    pub fn supervise(&self) -> PathBuf {
+        self.directory.join("supervise")
+    }
+
+    /// Whether it has a `run`, which makes a directory a service.
+    pub fn is_service(&self) -> bool {
+        fs::metadata(self.directory.join("run")).is_ok_and(|found| found.is_file())
+    }
+
+    /// Whether the file `name` is in the service directory, of whatever type.
+    pub fn has(&self, name: &str) -> io::Result<bool> {
+        match fs::metadata(self.directory.join(name)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the supervisor there is one's own, or one is not root: what it runs, one may run as well.
+    pub fn is_trusted(&self) -> bool {
+        let me = user::effective_uid();
+        let reached = || walk::to(&self.directory.join(Part::Ok.name()));
+        me != 0 || reached().is_ok_and(|reached| reached.holder == me && may_lead(&reached))
+    }
+
+    /// What a file such as `timeout-kill` says.
+    pub fn timeout(&self, name: &str) -> Option<Duration> {
+        let said = first_bytes(self.open_file(name).ok()?, read_timeout).ok().flatten();
+        said.filter(|said| !said.is_zero())
+    }
+
+    /// Opens the service's file `name`, if it is a regular one.
+    pub fn open_file(&self, name: &str) -> io::Result<File> {
+        let path = self.directory.join(name);
+        let reached = walk::to(&path)?;
+        if reached.kind == Kind::Regular { reached.open_read(&path) } else { Err(Errno::EINVAL.into()) }
+    }
+
+    /// Opens a file of `supervise/` for an outsider, if it is what it must be, and is where nobody has led us astray.
+    ///
+    /// Differs: the original opens, and writes to, whatever is there. Root who asks for a user's service so writes a
+    /// `d` into any file, or a command into the FIFO of any service, that the user's link leads to.
+    fn open(&self, part: Part) -> Result<File, Unreachable> {
+        let name = part.name();
+        let path = self.directory.join(name);
+        let failed = |error: io::Error| Unreachable::Failed(Failure::new("open", name, error));
+        let reached = walk::to(&path).map_err(failed)?;
+        if !may_lead(&reached) {
+            return Err(Unreachable::Failed(Failure::said(name, "is behind a link of somebody else")));
+        }
+        let opened = match (part, reached.kind) {
+            (Part::Status, Kind::Regular | Kind::Directory) | (Part::Reason, Kind::Regular) => reached.open_read(&path),
+            (Part::Status, Kind::Socket) => Err(Errno::ENXIO.into()),
+            (Part::Status | Part::Reason, _) => return Err(Unreachable::BadFormat), // as if nothing were in it
+            (Part::Control, Kind::Regular) | (_, Kind::Device) => return Err(Unreachable::Failed(not_a_fifo(name))),
+            _ => reached.open_write(&path),
+        };
+        match opened {
+            Err(error) if part != Part::Status && error.raw_os_error() == Some(Errno::ENXIO as i32) => {
+                Err(Unreachable::NotRunning)
+            }
+            opened => opened.map_err(failed),
+        }
+    }
+}
+
+/// Whether the links on the way are of somebody who may lead there. Root is led by root alone, and by who has the service
+/// directory or the `supervise` at the end of the way.
+fn may_lead(reached: &Reached) -> bool {
+    let me = user::effective_uid();
+    // In a user namespace the machine's root may have another number: the owner of `/` has it.
+    let root = || fs::metadata("/").map_or(0, |found| found.uid());
+    let is_fine = |owner: &u32| [0, reached.holder, reached.above].contains(owner) || *owner == root();
+    me != 0 || reached.links.iter().all(is_fine)
+}
