@@ -1,19 +1,20 @@
 //! runsvdir: watches a services directory and keeps one runsv for each service in it.
 
+mod look;
 mod stop;
 mod strays;
 mod title;
 mod upgrade;
 mod watch;
 
-use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Metadata};
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, Command};
@@ -25,14 +26,15 @@ use crate::model::control::Control;
 use crate::model::respawn::{self, Respawn};
 use crate::model::{lookup, seconds, settle};
 use crate::msg::{Failure, Speaker, Tried as _};
-use crate::supervise::{Probe, holder};
+use crate::supervise::Probe;
 use crate::sys::file::{self, Identity};
 use crate::sys::inotify::Watcher;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, Signal, Signals};
-use crate::sys::{clock, fd, limit, memory, start, title as title_memory};
+use crate::sys::{clock, fd, limit, start, title as title_memory};
 
+use look::Entry;
 use stop::Stop;
 use strays::Strays;
 use title::TitleLog;
@@ -51,13 +53,6 @@ pub const EXIT_HANGUP: u8 = 111;
 ///
 /// A variable, not an option: the original ignores it, so either runsvdir can be put in the other's place.
 pub const STOP_DEADLINE: &str = "RUNSVDIR_STOP_DEADLINE";
-
-/// What a look takes of memory, at most, and for each service.
-const LOOK_BYTES: usize = 128 << 10;
-const LOOK_BYTES_EACH: usize = 4 << 10;
-
-/// How often to look where the kernel does not tell of changes.
-const POLL: Duration = Duration::from_secs(5);
 
 /// How long after the first start of a runsv its pipe is looked for.
 const PIPE_PAUSE: Duration = Duration::from_secs(1);
@@ -179,14 +174,17 @@ struct Tree {
     mask: InheritedMask,
     watches: Watches,
     title: Option<TitleLog>,
-    /// The files that could be runsv, in the order of PATH.
-    runsv: Vec<OsString>,
+    /// `runsv NAME`, looked for in the order of PATH.
+    runsv: Argv,
     services: Vec<Known>,
-    /// The links that the last look found.
-    links: HashSet<OsString>,
+    /// What is in the services directory, as far as it could be looked at.
+    entries: HashMap<OsString, Entry>,
     /// What was complained of at the last look, so that it is said once.
     complaints: HashSet<Vec<u8>>,
+    /// Everything is to be looked at.
     scan_is_due: bool,
+    /// Entries that are to be looked at.
+    changed: Vec<OsString>,
     scanned_once: bool,
     /// The kernel does not tell of every change, or the services directory was not understood.
     must_poll: bool,
@@ -241,6 +239,9 @@ impl Tree {
         let directory = PathBuf::from(invocation.directory);
         let services = if is_upgrade { upgrade::own_children(&directory) } else { Vec::new() };
         let lock = held("lock").and_then(|lock| Some((Identity::of(&lock.metadata().ok()?), lock)));
+        let files = lookup::candidates("runsv".as_ref(), std::env::var_os("PATH").as_deref());
+        let runsv = Argv::new(["runsv", ""]).and_then(|argv| argv.looked_for(&files));
+        let runsv = runsv.map_err(|error| try_to("prepare runsv", error))?;
         let now = clock::now();
         Ok(Tree {
             speaker,
@@ -253,11 +254,12 @@ impl Tree {
             mask,
             watches: Watches::new(watcher),
             title,
-            runsv: lookup::candidates("runsv".as_ref(), std::env::var_os("PATH").as_deref()),
+            runsv,
             services,
-            links: HashSet::new(),
+            entries: HashMap::new(),
             complaints: HashSet::new(),
             scan_is_due: true,
+            changed: Vec::new(),
             scanned_once: false,
             must_poll: false,
             next_poll: now,
@@ -278,7 +280,7 @@ impl Tree {
                 return exit;
             }
             self.scan_is_due |= self.must_poll && self.next_poll <= clock::now();
-            if self.scan_is_due {
+            if self.scan_is_due || !self.changed.is_empty() {
                 self.scan();
             }
             let next = self.start_due();
@@ -309,7 +311,7 @@ impl Tree {
             title.take();
         }
         if self.poller.ready().any(|key| key == CHANGES) {
-            self.scan_is_due |= self.watches.has_changes();
+            self.take_changes();
         }
         if self.poller.ready().any(|key| key == FOUND) {
             self.lose_found();
@@ -321,7 +323,7 @@ impl Tree {
         if self.look_again.take_if(|at| *at <= clock::now()).is_some() {
             self.reap();
             self.lose_found();
-            self.watches.has_changes();
+            self.take_changes();
             self.scan_is_due = true;
         }
         loop {
@@ -383,8 +385,8 @@ impl Tree {
     /// The control FIFO of a runsv that somebody else started, if there is one: its end will be told.
     ///
     /// Differs: the original starts another one, which fails at the lock, and so on every second.
-    fn find(&self, known: &Known) -> Option<File> {
-        let control = Probe::new(self.directory.join(&known.name)).open_control().ok()?;
+    fn find(&self, service: &Probe) -> Option<File> {
+        let control = service.open_control().ok()?;
         let is_fifo = control.metadata().is_ok_and(|found| found.file_type().is_fifo());
         (is_fifo && self.poller.watch(&control, FOUND).is_ok()).then_some(control)
     }
@@ -393,14 +395,16 @@ impl Tree {
     fn lose_found(&mut self) {
         // Those that were told to exit stay away for a moment, as any other does.
         let not_before = clock::now().checked_add(respawn::PAUSE);
+        let mut ended = Vec::new();
         for known in &mut self.services {
             if known.found.as_ref().is_some_and(|control| fd::is_broken(control.as_fd())) {
                 known.found = None;
                 known.not_before = not_before;
-                self.scan_is_due = true;
+                ended.push(known.name.clone());
             }
         }
         self.services.retain(|known| !known.leaving || known.is_supervised());
+        ended.into_iter().for_each(|name| self.look_at(name));
     }
 
     fn reap(&mut self) {
@@ -417,7 +421,7 @@ impl Tree {
                 }
             };
             let Some(at) = self.services.iter().position(|known| known.pid == pid) else { continue };
-            self.scan_is_due = true; // it may have ended because its directory is gone
+            self.look_at(self.services[at].name.clone()); // it may have ended because its directory is gone
             let known = &mut self.services[at];
             known.pid = 0;
             let (respawn, pause) = known.respawn.died_after(now.saturating_duration_since(known.started));
@@ -435,136 +439,19 @@ impl Tree {
         }
     }
 
-    /// Looks at every entry: starts what is new, takes away what is gone.
-    fn scan(&mut self) {
-        self.scan_is_due = false;
-        let mut complaints = HashSet::new();
-        self.watches.begin();
-        let looked = match memory::can_have(LOOK_BYTES + self.services.len() * LOOK_BYTES_EACH) {
-            true => self.look(&mut complaints),
-            false => Err(Failure::new("look at", &self.directory, Errno::ENOMEM)),
-        };
-        // Not understood is not gone: services go on, and a poll tries again.
-        self.must_poll = !self.watches.end(looked.is_ok()) || !matches!(looked, Ok(false));
-        self.next_poll = clock::now() + POLL;
-        if let Err(failure) = &looked {
-            complaints.insert(failure.text());
-        }
-        complaints.difference(&self.complaints).for_each(|text| self.speaker.warn(text));
-        self.complaints = complaints;
-        if looked.is_err() {
-            return;
-        }
-        self.scanned_once = true;
-        for at in 0..self.services.len() {
-            let known = &self.services[at];
-            if !known.seen && !known.leaving {
-                if self.tell_to_exit(known) {
-                    self.services[at].leaving = true;
-                } else {
-                    self.look_later();
-                }
-            }
-        }
-        self.services.retain(|known| !known.leaving || known.is_supervised());
-    }
-
-    /// Marks what is there as seen, and notes in `complaints` which entries could not be looked at.
-    /// Whether something may be found out later though nothing changes.
-    fn look(&mut self, complaints: &mut HashSet<Vec<u8>>) -> Result<bool, Failure> {
-        // Watch first, then look: what comes in between is told.
-        self.watches.add_directory(&self.directory);
-        let stat = if self.directory.as_os_str().is_empty() { "stat " } else { "stat" }; // the original's blank
-        let found = fs::metadata(&self.directory).tried(stat, &self.directory)?;
-        fs::metadata(self.directory.join(".")).tried("change directory to", &self.directory)?;
-        self.hold(Identity::of(&found))?;
-        let entries = fs::read_dir(&self.directory).tried("open directory", &self.directory)?;
-        self.services.iter_mut().for_each(|known| known.seen = false);
-        let mut links = HashSet::new();
-        let mut is_unsure = false;
-        for entry in entries {
-            let entry = entry.tried("read directory", &self.directory)?;
-            let name = entry.file_name();
-            if name.as_bytes().starts_with(b".") {
-                continue;
-            }
-            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-            if is_link {
-                self.watches.add_way(&entry.path());
-                links.insert(name.clone());
-            }
-            match fs::metadata(entry.path()) {
-                Ok(found) if found.is_dir() => {
-                    // What a new link leads to is complete; what has come behind an old one may still be filled.
-                    let is_complete = !self.scanned_once || is_link && !self.links.contains(&name);
-                    self.take(name, &found, is_complete);
-                }
-                Ok(_) => {}
-                // It was there a moment ago: nothing is wrong with it.
-                Err(_) if is_gone(&entry.path()) => {}
-                Err(error) => {
-                    // It may be there all the same: a service is not stopped because stat(2) failed.
-                    is_unsure |= may_pass(&error);
-                    if error.kind() != io::ErrorKind::NotFound {
-                        self.services.iter_mut().filter(|known| known.name == name).for_each(|known| known.seen = true);
-                    }
-                    complaints.insert(Failure::new("stat", &name, error).text());
-                }
-            }
-        }
-        self.links = links;
-        Ok(is_unsure)
-    }
-
-    /// Takes the lock of the services directory, so that two trees are not on one: the ordered stop of the second
-    /// would end the supervisors of the first. Without the ordered stop, a lock that cannot be had is no reason to
-    /// wait, as the original takes none.
-    fn hold(&mut self, directory: Identity) -> Result<(), Failure> {
-        if self.lock.as_ref().is_some_and(|(locked, _)| *locked == directory) {
-            return Ok(());
-        }
-        let Ok(file) = File::open(&self.directory) else { return Ok(()) };
-        match file::try_lock(&file) {
-            Ok(()) => self.lock = Some((directory, file)),
-            Err(error) if self.stop_deadline.is_some() && error.kind() == io::ErrorKind::WouldBlock => {
-                let who = holder::of(&self.directory, "runsvdir").map_or(String::new(), |who| format!(", {who}"));
-                let fault = format!("has a runsvdir already{who}: waiting until that ends");
-                return Err(Failure::said(&self.directory, fault));
-            }
-            Err(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Takes note of a directory that is there.
-    fn take(&mut self, name: OsString, found: &Metadata, is_complete: bool) {
-        let identity = Identity::of(found);
-        if let Some(known) = self.services.iter_mut().find(|known| known.identity == identity) {
-            if !known.seen {
-                known.name = name; // it may have been renamed
-            }
-            known.seen = true;
-            known.leaving = false; // it came back: once its runsv has exited, it is started again
-            return;
-        }
-        let now = clock::now();
-        let settles_since = (!is_complete).then_some(now);
-        self.services.push(Known { settles_since, seen: true, ..Known::new(identity, name, 0, now) });
-    }
-
     /// Starts every runsv that is due, and says when the next one is.
     fn start_due(&mut self) -> Option<Instant> {
         let now = clock::now();
-        let waits_for_its_name = |services: &[Known], name: &OsStr| {
-            services.iter().any(|other| other.leaving && other.is_supervised() && other.name == name)
-        };
         let mut next: Option<Instant> = None;
         let mut opened = None;
+        let is_going = |other: &Known| other.leaving && other.is_supervised();
+        let going: HashSet<OsString> =
+            self.services.iter().filter(|other| is_going(other)).map(|other| other.name.clone()).collect();
         for at in 0..self.services.len() {
             let pipe_due = self.keep_pipe(at, now);
             next = next.into_iter().chain(pipe_due).min();
             let known = &self.services[at];
-            if known.is_supervised() || known.leaving || waits_for_its_name(&self.services, &known.name) {
+            if known.is_supervised() || known.leaving || going.contains(&known.name) {
                 continue;
             }
             let not_before = known.not_before.filter(|not_before| *not_before > now);
@@ -573,18 +460,26 @@ impl Tree {
                 self.services[at].not_before = Some(not_before);
                 continue;
             }
-            if let Some(found) = self.find(known) {
-                self.services[at].found = Some(found);
-                self.services[at].pipe_due = Some(now);
+            let service = Probe::new(self.directory.join(&known.name));
+            // Usually there was none before.
+            if !service.has("supervise").is_ok_and(|has| !has) {
+                let found = self.find(&service);
+                let known = &mut self.services[at];
+                known.found = found;
+                known.pipe_due = Some(now);
                 self.keep_pipe(at, now);
-                continue;
+                if self.services[at].found.is_some() {
+                    continue;
+                }
             }
-            self.services[at].pipe_due = Some(now); // one that is there already
-            self.keep_pipe(at, now);
             let known = &self.services[at];
             let directory = opened.get_or_insert_with(|| file::open_directory(&self.directory));
             let started = match directory {
-                Ok(directory) => self.start(at, directory.as_fd()).tried("fork for", &known.name),
+                Ok(directory) => self
+                    .runsv
+                    .set_word(1, &known.name)
+                    .and_then(|()| self.start(known, directory.as_fd()))
+                    .tried("fork for", &known.name),
                 Err(error) => Err(Errno::from_raw(error.raw_os_error().unwrap_or(0)))
                     .tried("change directory to", &self.directory),
             };
@@ -636,11 +531,10 @@ impl Tree {
         settle::remaining(age, has_run, now.saturating_duration_since(since)).map(|rest| now + rest)
     }
 
-    fn start(&self, at: usize, directory: std::os::fd::BorrowedFd<'_>) -> io::Result<i32> {
-        let known = &self.services[at];
-        let argv = Argv::new([OsStr::new("runsv"), &known.name])?.looked_for(&self.runsv)?;
+    /// Starts `self.runsv`, which is for this service.
+    fn start(&self, known: &Known, directory: BorrowedFd<'_>) -> io::Result<i32> {
         let spawn = Spawn {
-            argv: &argv,
+            argv: &self.runsv,
             directory: Some(Directory::Open(directory)),
             stdin: None,
             stdout: None,
@@ -656,17 +550,6 @@ impl Tree {
         })?;
         Ok(child.pid())
     }
-}
-
-/// Whether an error tells of the machine, not of the file: it may pass though the file stays as it is.
-fn may_pass(error: &io::Error) -> bool {
-    use Errno::{EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM};
-    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-    ![EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM].contains(&errno)
-}
-
-fn is_gone(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// How many bytes a LOG argument must have.

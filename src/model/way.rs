@@ -11,13 +11,22 @@ const MOST_LINKS: usize = 40;
 /// A directory, and a name in it: whoever changes what bears the name changes the way.
 pub type Place = (PathBuf, OsString);
 
-/// The places of the links on the way to `path`, in order, and last the place where the way ends.
+/// The way from one place to another.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The places of the links on it, in order, and last the place where it ends. A way that goes in a circle, or
+    /// upwards at its end, has no last place.
+    pub places: Vec<Place>,
+    /// Where it ends, without the links that led there.
+    pub end: PathBuf,
+}
+
+/// The way to `path`, which is relative to `from`, where no link led.
 ///
-/// `read_link` gives where a link leads, and `None` for anything else. A path that is relative stays so. A way that
-/// goes in a circle, or upwards at its end, has no last place.
-pub fn places(path: &Path, mut read_link: impl FnMut(&Path) -> Option<PathBuf>) -> Vec<Place> {
+/// `read_link` gives where a link leads, and `None` for anything else. From `.` all of it is relative.
+pub fn walk(from: &Path, path: &Path, mut read_link: impl FnMut(&Path) -> Option<PathBuf>) -> Way {
     let mut places = Vec::new();
-    let mut walked = PathBuf::from(if path.is_absolute() { "/" } else { "." });
+    let mut walked = if path.is_absolute() { PathBuf::from("/") } else { from.to_path_buf() };
     let mut rest = parts(path);
     while let Some(part) = rest.pop_front() {
         if part == ".." {
@@ -38,11 +47,11 @@ pub fn places(path: &Path, mut read_link: impl FnMut(&Path) -> Option<PathBuf>) 
         }
         if rest.is_empty() {
             places.push((walked, part));
-            break;
+            return Way { places, end: at };
         }
         walked = at;
     }
-    places
+    Way { places, end: walked }
 }
 
 /// The names in a path, without those that lead nowhere else.
@@ -59,7 +68,7 @@ mod tests {
         let read_link =
             |at: &Path| links.iter().find(|(link, _)| Path::new(link) == at).map(|(_, to)| PathBuf::from(to));
         let shown = |(place, name): &Place| format!("{} {}", place.display(), name.display());
-        places(Path::new(path), read_link).iter().map(shown).collect()
+        walk(Path::new("."), Path::new(path), read_link).places.iter().map(shown).collect()
     }
 
     #[test]
@@ -81,7 +90,7 @@ mod tests {
             Some(at) => links.iter().find(|(link, _)| *link == at).map(|(_, to)| PathBuf::from(to)),
             None => None,
         };
-        let found = places(Path::new("/var/service"), through);
+        let found = walk(Path::new("."), Path::new("/var/service"), through).places;
         assert_eq!(
             found.iter().map(|(at, name)| format!("{} {}", at.display(), name.display())).collect::<Vec<_>>(),
             expected

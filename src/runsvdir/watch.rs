@@ -31,15 +31,18 @@ pub struct Watches {
     /// None where there are none to be had.
     watcher: Option<Watcher>,
     held: HashMap<Watch, Interest>,
+    /// The services directory, without the links that lead to it.
+    directory: PathBuf,
     round: Round,
 }
 
 /// What a watch is for.
-enum Interest {
-    /// Everything in the directory.
-    All,
-    /// These names in it.
-    Names(HashSet<OsString>),
+#[derive(Default)]
+struct Interest {
+    /// It is that of the services directory: for its entries.
+    entries: bool,
+    /// The names on the way to something.
+    names: HashSet<OsString>,
 }
 
 /// What one look at the services directory needs.
@@ -57,33 +60,50 @@ struct Round {
 impl Watches {
     /// No watches yet.
     pub fn new(watcher: Option<Watcher>) -> Watches {
-        Watches { watcher, held: HashMap::new(), round: Round::default() }
+        Watches { watcher, held: HashMap::new(), directory: PathBuf::new(), round: Round::default() }
     }
 
-    /// A look begins.
+    /// A look at everything begins.
     pub fn begin(&mut self) {
         self.round = Round { is_blind: self.watcher.is_none(), ..Round::default() };
     }
 
+    /// A look at a part begins: what is watched for the rest stays.
+    pub fn go_on(&mut self) {
+        self.begin();
+        self.round.held = std::mem::take(&mut self.held);
+    }
+
     /// Watches the services directory, and the way to it.
     pub fn add_directory(&mut self, directory: &Path) {
-        self.add_way(directory);
+        self.directory = self.add_way(Path::new("."), directory);
         match self.watch(directory, |watcher| watcher.watch(directory, INSIDE)) {
-            Ok(watch) => drop(self.round.held.insert(watch, Interest::All)),
+            Ok(watch) => self.round.held.entry(watch).or_default().entries = true,
             Err(_) => self.round.is_blind = true,
         }
     }
 
-    /// Watches the way to `path`: each link on it, and its end.
-    pub fn add_way(&mut self, path: &Path) {
+    /// Watches the way to what the link `path` in the services directory leads to. The link itself is watched already.
+    pub fn add_link(&mut self, path: &Path) {
+        if let Ok(target) = fs::read_link(path) {
+            let directory = std::mem::take(&mut self.directory);
+            self.add_way(&directory, &target);
+            self.directory = directory;
+        }
+    }
+
+    /// Watches the way to `path`, from a place to which no link leads: each link on it, and its end. Gives the end.
+    fn add_way(&mut self, from: &Path, path: &Path) -> PathBuf {
         let links = &mut self.round.links;
         let read_link = |at: &Path| match links.get(at) {
             Some(known) => known.clone(),
             None => links.entry(at.to_path_buf()).or_insert(fs::read_link(at).ok()).clone(),
         };
-        for (place, name) in way::places(path, read_link) {
+        let way = way::walk(from, path, read_link);
+        for (place, name) in way.places {
             self.add_place(place, name);
         }
+        way.end
     }
 
     /// Watches for `name` in `place`; where that is missing, for the place itself.
@@ -101,10 +121,7 @@ impl Watches {
             self.round.is_blind = true;
             return;
         };
-        match self.round.held.entry(watch).or_insert_with(|| Interest::Names(HashSet::new())) {
-            Interest::All => {}
-            Interest::Names(names) => drop(names.insert(name)),
-        }
+        self.round.held.entry(watch).or_default().names.insert(name);
     }
 
     fn watch_place(&mut self, place: &Path) -> io::Result<Watch> {
@@ -142,25 +159,29 @@ impl Watches {
         !round.is_blind
     }
 
-    /// Takes what was told; says whether any of it matters. A look compares everything: which change it was is all one.
-    pub fn has_changes(&self) -> bool {
+    /// Takes what was told. Gives each entry of the services directory that has changed to `take`; says whether
+    /// everything is to be looked at, because of something else, or as `take` says so with false.
+    pub fn take_changes(&self, mut take: impl FnMut(OsString) -> bool) -> bool {
         let Some(watcher) = &self.watcher else { return false };
-        let mut matters = false;
+        let mut is_more = false;
         // Until it is empty: it is told once.
         loop {
             match watcher.changes() {
-                Ok(changes) if changes.is_empty() => return matters,
-                Ok(changes) => matters |= changes.iter().any(|change| self.concerns(change)),
+                Ok(changes) if changes.is_empty() => return is_more,
+                Ok(changes) => changes.into_iter().for_each(|change| is_more |= self.is_more(change, &mut take)),
                 Err(_) => return true, // who knows
             }
         }
     }
 
-    fn concerns(&self, change: &Change) -> bool {
-        match self.held.get(&change.watch) {
-            None => change.what.contains(Changes::IN_Q_OVERFLOW),
-            Some(Interest::All) => true,
-            Some(Interest::Names(names)) => change.name.as_ref().is_none_or(|name| names.contains(name)),
+    fn is_more(&self, change: Change, take: &mut impl FnMut(OsString) -> bool) -> bool {
+        let Some(interest) = self.held.get(&change.watch) else {
+            return change.what.contains(Changes::IN_Q_OVERFLOW);
+        };
+        match change.name {
+            Some(name) if interest.names.contains(&name) => true,
+            Some(name) => interest.entries && !take(name),
+            None => true,
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::sys::{clock, fd, proc};
 pub struct Argv {
     /// What can be the program, in order.
     files: Vec<CString>,
-    _words: Vec<CString>, // what `pointers` points to
+    words: Vec<CString>, // what `pointers` points to
     pointers: Vec<*const libc::c_char>,
 }
 
@@ -35,12 +35,20 @@ impl Argv {
     {
         let words = c_strings(words)?;
         let files = vec![words.first().ok_or(io::ErrorKind::InvalidInput)?.clone()];
-        Ok(Argv { files, pointers: pointers(&words), _words: words })
+        Ok(Argv { files, pointers: pointers(&words), words })
     }
 
     /// The same, for the first of `files` that can be run. Errors: a NUL in any of them.
     pub fn looked_for(self, files: &[OsString]) -> io::Result<Argv> {
         Ok(Argv { files: c_strings(files)?, ..self })
+    }
+
+    /// Puts another word in the place of word `at`. Errors: a NUL inside; then all stay as they are.
+    pub fn set_word(&mut self, at: usize, word: &OsStr) -> io::Result<()> {
+        let word = CString::new(word.as_bytes())?;
+        self.pointers[at] = word.as_ptr();
+        self.words[at] = word;
+        Ok(())
     }
 }
 

@@ -163,3 +163,70 @@ fn several_that_vanish_at_once_are_all_stopped() {
     assert_eq!(lines, names.map(|name| format!("{name} finish")));
     keeper.catches_up("marker");
 }
+
+#[test]
+fn a_link_to_another_entry_leads_where_that_leads() {
+    let tree = Tree::new();
+    tree.directory("services");
+    let [one, two] = ["one", "two"].map(|name| elsewhere(&tree, name));
+    symlink(&one, tree.path("services/entry")).unwrap();
+    let keeper = keep(&tree);
+    assert_eq!(tree.heard(), "one up");
+    symlink("entry", tree.path("services/other")).unwrap();
+    keeper.catches_up("marker");
+    link(&two, &tree.path("services/entry"));
+    assert_eq!(heard_all(&tree, 2), ["one finish", "two up"]);
+    fs::remove_file(tree.path("services/other")).unwrap();
+    keeper.catches_up("another");
+    fs::remove_file(tree.path("services/entry")).unwrap();
+    assert_eq!(tree.heard(), "two finish");
+}
+
+#[test]
+fn another_way_to_the_same_service_is_watched_as_well() {
+    let tree = Tree::new();
+    tree.directory("services");
+    let [one, two] = ["one", "two"].map(|name| elsewhere(&tree, name));
+    for way in ["way", "detour"] {
+        tree.directory(way);
+        symlink(&one, tree.path(way).join("foo")).unwrap();
+    }
+    let keeper = keep(&tree);
+    symlink("../way/foo", tree.path("services/foo")).unwrap();
+    assert_eq!(tree.heard(), "one up");
+    link(Path::new("../detour/foo"), &tree.path("services/foo"));
+    keeper.catches_up("marker");
+    link(&two, &tree.path("detour/foo"));
+    assert_eq!(heard_all(&tree, 2), ["one finish", "two up"]);
+}
+
+#[test]
+fn however_many_come_or_go_at_once_they_all_do() {
+    let tree = Tree::new();
+    let keeper = keep(&tree);
+    let names: Vec<String> = (100..140).map(|number| format!("foo{number}")).collect();
+    let services: Vec<PathBuf> = names.iter().map(|name| elsewhere(&tree, name)).collect();
+    let at_once = |deed: &dyn Fn()| {
+        keeper.send(Signal::SIGSTOP);
+        deed();
+        keeper.send(Signal::SIGCONT);
+    };
+    let entry = |name: &String| tree.path("services").join(name);
+    at_once(&|| names.iter().zip(&services).for_each(|(name, to)| symlink(to, entry(name)).unwrap()));
+    assert_eq!(heard_all(&tree, names.len()), names.iter().map(|name| format!("{name} up")).collect::<Vec<_>>());
+    // Some are the others' already, some came and went.
+    at_once(&|| {
+        symlink(&services[0], entry(&"again".to_owned())).unwrap();
+        symlink(&services[0], entry(&"brief".to_owned())).unwrap();
+        fs::remove_file(entry(&"brief".to_owned())).unwrap();
+        fs::write(entry(&"file".to_owned()), "").unwrap();
+    });
+    keeper.catches_up("marker");
+    at_once(&|| names.iter().for_each(|name| fs::remove_file(entry(name)).unwrap()));
+    assert_eq!(
+        heard_all(&tree, names.len() - 1),
+        names[1..].iter().map(|name| format!("{name} finish")).collect::<Vec<_>>()
+    );
+    fs::remove_file(entry(&"again".to_owned())).unwrap();
+    assert_eq!(tree.heard(), "foo100 finish");
+}
