@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use fs2::FileExt as _;
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 /// What a directory or file is, whatever it is called: device and inode.
@@ -134,7 +135,9 @@ pub fn set_owner(file: &File, like: &Metadata) -> io::Result<()> {
 
 /// Opens a directory, as something to start programs in. It need not be readable.
 pub fn open_directory(path: impl AsRef<Path>) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_PATH).open(path)
+    // Not by OpenOptions: where musl is the C library they take O_PATH for an access mode, which is theirs to say.
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(nix::fcntl::open(path.as_ref(), flags, Mode::empty()).map(File::from)?)
 }
 
 /// Makes the directory `name` in `parent`, with `mode` and for an owner; `false` if something is there already, which
