@@ -633,9 +633,16 @@ pub fn take_variable(name: &str) -> Option<std::ffi::OsString> {
 
 /// Gives every signal its default action and blocks none, as a login would find them.
 pub fn default_signals() -> io::Result<()> {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL installs no code. It fails for what cannot be changed: KILL, STOP, the C library's own.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    /// How many signals there are, and how many bytes a set of them has. Source: linux/signal.h.
+    const SIGNALS: i32 = 64;
+    const SET_BYTES: usize = 8;
+    let default = [0_u64; 8]; // SIG_DFL, no flags, an empty mask, whatever the order of the machine's kernel is
+    for signal in 1..=SIGNALS {
+        let nothing = ptr::null_mut::<u64>();
+        // By the kernel's number, as C libraries leave out the signals that they have for themselves.
+        // SAFETY: rt_sigaction reads a structure of at most so many bytes, which installs no code. It fails for what
+        // cannot be changed: KILL, STOP.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nothing, SET_BYTES) };
     }
     nix::sys::signal::SigSet::empty().thread_set_mask().map_err(Into::into)
 }
