@@ -1,13 +1,21 @@
-//! Users and groups, through the C library's account database; what a process has from them.
+//! Users and groups of the machine, and what a process has from them.
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, OsStr};
+#[cfg(any(target_env = "musl", test))]
+mod files;
+mod library;
+
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Uid};
+
+#[cfg(target_env = "musl")]
+use self::files as database;
+#[cfg(not(target_env = "musl"))]
+use self::library as database;
 
 /// A user of the machine, as getpwnam(3) knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,35 +32,19 @@ pub struct Account {
     pub shell: PathBuf,
 }
 
-impl From<User> for Account {
-    fn from(user: User) -> Account {
-        Account { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), home: user.dir, shell: user.shell }
-    }
-}
-
 /// The user called `name`; `None` when the database says that there is none.
 pub fn account(name: &OsStr) -> io::Result<Option<Account>> {
-    let Some(name) = name.to_str() else { return Ok(None) };
-    found(User::from_name(name)).map(|user| user.map(Account::from))
+    name.to_str().map_or(Ok(None), database::account)
 }
 
 /// The user with this id; `None` when the database says that there is none.
 pub fn account_of(uid: u32) -> io::Result<Option<Account>> {
-    found(User::from_uid(Uid::from_raw(uid))).map(|user| user.map(Account::from))
+    database::account_of(uid)
 }
 
 /// The id of the group called `name`; `None` when the database says that there is none.
 pub fn group(name: &OsStr) -> io::Result<Option<u32>> {
-    let Some(name) = name.to_str() else { return Ok(None) };
-    found(Group::from_name(name)).map(|group| group.map(|group| group.gid.as_raw()))
-}
-
-/// getpwnam(3): some of its back ends say "not found" through errno. ENOENT is not that: the database is missing.
-fn found<T>(answer: nix::Result<Option<T>>) -> io::Result<Option<T>> {
-    match answer {
-        Err(Errno::ESRCH) => Ok(None),
-        other => Ok(other?),
-    }
+    name.to_str().map_or(Ok(None), database::group)
 }
 
 /// The home directory of whoever runs this process: HOME, or else what the database says; `/` where neither knows.
@@ -64,9 +56,7 @@ pub fn home() -> PathBuf {
 
 /// Every group of the user called `name`, `gid` among them, as getgrouplist(3).
 pub fn groups_of(name: &OsStr, gid: u32) -> io::Result<Vec<u32>> {
-    let name = CString::new(name.as_bytes())?;
-    let groups = nix::unistd::getgrouplist(&name, Gid::from_raw(gid))?;
-    Ok(groups.into_iter().map(Gid::as_raw).collect())
+    database::groups_of(name, gid)
 }
 
 /// Sets the supplementary groups.
