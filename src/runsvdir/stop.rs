@@ -4,6 +4,7 @@
 //! the deadline whatever still runs under a runsv is killed, the log services only a little later, so that they can
 //! write what is left. Orphans have become children of this process, so that nothing is left behind unseen.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::msg::Speaker;
 use crate::supervise::Probe;
 use crate::sys::file::Identity;
 use crate::sys::poll::Poller;
+use crate::sys::proc::Children;
 use crate::sys::process::{self, Addressee, Orphan};
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, proc};
@@ -49,6 +51,7 @@ pub struct Stop<'a> {
     /// Services whose runsv was not there, or was killed: their processes may be children of this one.
     orphaned: Vec<PathBuf>,
     stage: Stage,
+    children: Children,
     /// The strays that were sent TERM.
     asked: Vec<i32>,
     next_look: Instant,
@@ -68,8 +71,16 @@ impl<'a> Stop<'a> {
         let now = clock::now();
         let stage = Stage::Asked(now + deadline);
         let orphaned = others.clone();
-        let mut stop =
-            Stop { speaker, runsvs, foreign: Vec::new(), orphaned, stage, asked: Vec::new(), next_look: now };
+        let mut stop = Stop {
+            speaker,
+            runsvs,
+            foreign: Vec::new(),
+            orphaned,
+            stage,
+            children: Children::open(),
+            asked: Vec::new(),
+            next_look: now,
+        };
         others.into_iter().for_each(|directory| stop.ask_foreign(directory));
         stop
     }
@@ -121,9 +132,9 @@ impl<'a> Stop<'a> {
                         let (_, directory) = self.runsvs.swap_remove(at);
                         if !status.success() {
                             self.orphaned.push(directory.clone());
+                            // It may have found another there, whose lock it could not have.
+                            self.ask_foreign(directory);
                         }
-                        // It may have found another there, whose lock it could not have.
-                        self.ask_foreign(directory);
                     }
                     self.asked.retain(|asked| *asked != pid);
                 }
@@ -138,15 +149,18 @@ impl<'a> Stop<'a> {
     /// Such a one may hold the pipe of a log service, whose runsv then waits for it to the deadline. A log service
     /// itself is not asked: it ends when it has read what is left.
     fn ask_strays(&mut self) {
-        let relations = proc::relations();
-        let children = relations.iter().filter(|it| it.parent == process::id() && !it.ended).map(|it| it.pid);
-        let mut strays: Vec<i32> = children
-            .filter(|pid| !self.asked.contains(pid) && self.runsvs.iter().all(|(runsv, _)| runsv != pid))
-            .collect();
+        let known: HashSet<i32> = self.runsvs.iter().map(|(pid, _)| *pid).chain(self.asked.iter().copied()).collect();
+        let mut strays = Vec::new();
+        self.children.visit(|pid| {
+            if !known.contains(&pid) && !Children::has_ended(pid) {
+                strays.push(pid);
+            }
+            true
+        });
         if strays.is_empty() {
             return;
         }
-        let logs = self.orphaned_log_services(&relations);
+        let logs = self.orphaned_log_services(&proc::relations());
         strays.retain(|pid| !logs.contains(pid));
         for pid in strays {
             self.asked.push(pid);

@@ -26,6 +26,9 @@ pub fn relations() -> Vec<Relation> {
         .collect()
 }
 
+/// So many bytes a pid and a blank have, at most.
+const LONGEST_PID: usize = 16;
+
 /// The children of this process, which has one thread.
 #[derive(Debug)]
 pub struct Children {
@@ -39,20 +42,27 @@ impl Children {
         Children { file: File::open("/proc/thread-self/children").ok() }
     }
 
-    /// Gives each child (of more than five hundred, the first), also one that has ended and was not reaped, to `visit`
-    /// until that says false.
+    /// Gives each child, also one that has ended and was not reaped, to `visit` until that says false. One that comes or
+    /// goes meanwhile may have others left out, where there are some hundreds.
     pub fn visit(&self, mut visit: impl FnMut(i32) -> bool) {
         let Some(file) = &self.file else {
             let own = i32::try_from(std::process::id()).unwrap_or_default();
             relations().iter().filter(|it| it.parent == own).take_while(|it| visit(it.pid)).for_each(drop);
             return;
         };
-        // In one piece, so that no number is put together from two states of the list: of very many, some.
         let mut bytes = [0; 4096];
-        let length = file.read_at(&mut bytes, 0).unwrap_or(0);
-        let whole = bytes[..length].iter().rposition(|byte| *byte == b' ').unwrap_or(0);
-        let pids = bytes[..whole].split(|byte| *byte == b' ').filter_map(|pid| str::from_utf8(pid).ok()?.parse().ok());
-        pids.take_while(|pid| visit(*pid)).for_each(drop);
+        let mut offset = 0;
+        loop {
+            // The kernel gives whole numbers, each with a blank behind it, as many as there is room for.
+            let length = file.read_at(&mut bytes, offset).unwrap_or(0);
+            let whole = bytes[..length].iter().rposition(|byte| *byte == b' ').unwrap_or(0);
+            let mut pids =
+                bytes[..whole].split(|byte| *byte == b' ').filter_map(|pid| str::from_utf8(pid).ok()?.parse().ok());
+            if !pids.all(&mut visit) || length + LONGEST_PID < bytes.len() {
+                return;
+            }
+            offset += length as u64;
+        }
     }
 
     /// Whether a child has ended and waits to be reaped. One that /proc hides is said to live.
