@@ -193,6 +193,9 @@ struct Tree {
     look_again: Option<Instant>,
     stop_deadline: Option<Duration>,
     strays: Strays,
+    /// The soft limit of descriptors for what is started, where this process has raised its own: it may hold some for
+    /// each service.
+    soft_limit: Option<u64>,
     /// Descriptors from this number on are not for pipes.
     most_held: u64,
     /// The lock of the services directory, and which directory that is.
@@ -239,6 +242,7 @@ impl Tree {
         let directory = PathBuf::from(invocation.directory);
         let services = if is_upgrade { upgrade::own_children(&directory) } else { Vec::new() };
         let lock = held("lock").and_then(|lock| Some((Identity::of(&lock.metadata().ok()?), lock)));
+        let (soft, raised) = (limit::open_files(), limit::raise_open_files());
         let files = lookup::candidates("runsv".as_ref(), std::env::var_os("PATH").as_deref());
         let runsv = Argv::new(["runsv", ""]).and_then(|argv| argv.looked_for(&files));
         let runsv = runsv.map_err(|error| try_to("prepare runsv", error))?;
@@ -266,7 +270,8 @@ impl Tree {
             look_again: None,
             stop_deadline,
             strays: Strays::default(),
-            most_held: limit::open_files() / 2,
+            soft_limit: (soft < raised).then_some(soft),
+            most_held: raised / 2,
             lock,
             passes_upgrade_on: is_upgrade,
         })
@@ -533,6 +538,7 @@ impl Tree {
 
     /// Starts `self.runsv`, which is for this service.
     fn start(&self, known: &Known, directory: BorrowedFd<'_>) -> io::Result<i32> {
+        let lower = || self.soft_limit.into_iter().for_each(limit::set_open_files);
         let spawn = Spawn {
             argv: &self.runsv,
             directory: Some(Directory::Open(directory)),
@@ -541,7 +547,7 @@ impl Tree {
             session: self.sessions,
             group: false,
             mask: self.mask,
-            last: None,
+            last: Some(&lower),
         };
         let child = spawn.start_unwatched(|_, error| {
             let mut what = OsString::from("runsv ");

@@ -13,7 +13,7 @@ use crate::model::control;
 use crate::msg::Failure;
 use crate::supervise::Probe;
 use crate::sys::file::Identity;
-use crate::sys::{clock, proc, process};
+use crate::sys::{clock, limit, proc, process};
 
 use super::{Known, STOP_DEADLINE, Tree};
 
@@ -29,7 +29,9 @@ impl Tree {
         let title = self.title.iter().map(|title| ("title".to_owned(), title.as_fd()));
         let held: Vec<_> = lock.chain(title).collect();
         let variables: Vec<_> = deadline.into_iter().collect();
+        self.soft_limit.into_iter().for_each(limit::set_open_files);
         let error = handover::become_anew(&arguments, &variables, self.mask, &held);
+        limit::raise_open_files();
         self.speaker.warn_failure(&Failure::new("upgrade", "", error));
     }
 

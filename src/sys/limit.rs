@@ -30,6 +30,11 @@ pub fn raise_open_files() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
 }
 
+/// Sets the soft limit of open descriptors, as before an exec.
+pub fn set_open_files(soft: u64) {
+    let _ = set_limit(Resource::RLIMIT_NOFILE, Some(soft), None); // to lower it is everybody's right
+}
+
 /// The soft limit of open descriptors.
 pub fn open_files() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)

@@ -266,3 +266,25 @@ fn a_tree_that_is_a_service_itself_is_stopped_by_the_hook_that_debian_makes() {
         assert_eq!(tree.heard(), "up");
     }
 }
+
+#[test]
+fn services_have_the_limit_of_descriptors_that_it_was_started_with() {
+    for programs in both() {
+        let tree = Tree::with(&programs);
+        let limits = "say $(ulimit -Sn) of $(ulimit -Hn); exec sleep 1000";
+        tree.service("services/foo").run(limits).made();
+        age(&tree.path("services"));
+        let mut command = tree.command("sh");
+        command.args(["-c", "ulimit -Sn 200; ulimit -Hn 300; exec runsvdir services"]);
+        let keeper = Keeper { tree: &tree, child: command.spawn().unwrap() };
+        assert_eq!(tree.heard(), "200 of 300");
+        if programs == self::programs() {
+            // It becomes its program anew, and finds them as it was started with them.
+            keeper.send(Signal::SIGUSR2);
+            let bar = tree.service("elsewhere/bar").run(limits).made();
+            symlink(bar, tree.path("services/bar")).unwrap();
+            assert_eq!(tree.heard(), "200 of 300");
+        }
+        keeper.send(Signal::SIGHUP);
+    }
+}

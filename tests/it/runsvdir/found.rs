@@ -71,6 +71,29 @@ fn one_that_was_told_to_exit_comes_back_as_any_other() {
     assert!(keeper.runsvs().contains(&parent(pid_of(&tree, "services/foo"))));
 }
 
+#[test]
+fn it_watches_more_than_its_soft_limit_of_descriptors_allows() {
+    const MANY: usize = 40;
+    let tree = Tree::new();
+    tree.directory("services");
+    let names: Vec<String> = (100..100 + MANY).map(|number| format!("foo{number}")).collect();
+    names.iter().for_each(|name| symlink(elsewhere(&tree, name), tree.path("services").join(name)).unwrap());
+    let keep = || {
+        let mut command = tree.command("sh");
+        let ear = fs::OpenOptions::new().read(true).write(true).open(tree.path("ear")).unwrap();
+        command.args(["-c", "ulimit -Sn 30; exec runsvdir services"]).stderr(ear);
+        Keeper { tree: &tree, child: command.spawn().unwrap() }
+    };
+    let mut killed = keep();
+    assert_eq!(heard_all(&tree, MANY), names.iter().map(|name| format!("{name} up")).collect::<Vec<_>>());
+    killed.send(Signal::SIGKILL);
+    killed.ended();
+    let next = keep();
+    next.catches_up("marker");
+    next.send(Signal::SIGHUP);
+    assert_eq!(heard_all(&tree, MANY), names.iter().map(|name| format!("{name} finish")).collect::<Vec<_>>());
+}
+
 /// Writes the lines that it is given through a FIFO, into its log.
 const WRITER: &str = "exec 3<>lines; while IFS= read -r line <&3; do echo \"$line\"; say wrote; done";
 /// What comes before it is told to read stays in its pipe.
