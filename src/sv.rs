@@ -5,6 +5,7 @@
 mod look;
 mod wait;
 
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -72,7 +73,8 @@ pub struct Call {
     usage: Usage,
     reports: bool,
     wait: Wait,
-    services_directory: PathBuf,
+    /// Looked for once a service is named that is no path.
+    services_directory: OnceCell<PathBuf>,
 }
 
 /// How long to wait.
@@ -107,7 +109,7 @@ pub fn run(program: &OsStr, args: Vec<OsString>) -> u8 {
         Some(text) => Wait::Said(seconds::read(text.as_bytes(), |text| humantime::parse_duration(text).ok())),
         None => Wait::Default,
     };
-    let call = Call { init_script, usage, reports, wait, services_directory: services_directory() };
+    let call = Call { init_script, usage, reports, wait, services_directory: OnceCell::new() };
     let (word, services) = match given.operands.split_first() {
         Some((word, services)) => (word, services),
         None => return call.usage.fail(),
@@ -123,10 +125,10 @@ impl Call {
             None if services.is_empty() => return self.usage.fail(),
             None => services,
         };
-        let services: Vec<Service> = services.iter().map(|name| self.service(name)).collect();
+        let services = services.iter().map(|name| self.service(name));
         match word {
-            Word::Status => self.print_statuses(&services),
-            Word::Order(order) => most(wait::carry_out(self, order, services)),
+            Word::Status => self.print_statuses(services),
+            Word::Order(order) => most(wait::carry_out(self, order, services.collect())),
         }
     }
 
@@ -135,7 +137,7 @@ impl Call {
         let is_path = matches!(bytes.first(), None | Some(b'/' | b'.')) || bytes.ends_with(b"/");
         let directory = match is_path {
             true => PathBuf::from(name),
-            false => self.services_directory.join(name),
+            false => self.services_directory.get_or_init(services_directory).join(name),
         };
         Service { name: name.to_os_string(), probe: Probe::new(directory) }
     }
@@ -148,10 +150,11 @@ impl Call {
         }
     }
 
-    fn print_statuses(&self, services: &[Service]) -> u8 {
+    fn print_statuses(&self, services: impl Iterator<Item = Service>) -> u8 {
         let mut failures = 0;
         let mut last = Ok(false);
-        for service in services {
+        for mut service in services {
+            service.probe.hold();
             let (mut line, outcome) = service.describe(&service.name, b"");
             failures += usize::from(outcome.is_err());
             last = outcome;
@@ -216,8 +219,17 @@ impl Service {
 
     /// The status, or why there is none.
     fn status(&self) -> Result<Status, Unreachable> {
-        self.enter().map_err(|error| Unreachable::Failed(Failure::new("change to service directory", "", error)))?;
-        self.probe.status()
+        self.ask(Probe::status)
+    }
+
+    /// What the probe finds. Where that is nothing, perhaps one cannot even go to the directory.
+    fn ask<T>(&self, what: impl FnOnce(&Probe) -> Result<T, Unreachable>) -> Result<T, Unreachable> {
+        let found = what(&self.probe);
+        if found.is_err() || self.name.is_empty() {
+            let failed = |error| Unreachable::Failed(Failure::new("change to service directory", "", error));
+            self.enter().map_err(failed)?;
+        }
+        found
     }
 
     /// The line of its status, after `before`, and why it is not otherwise; whether it runs, or what the trouble is.
@@ -243,7 +255,7 @@ impl Service {
     fn describe_log(&self) -> Option<(Vec<u8>, bool)> {
         let mut name = self.name.clone();
         name.push("/log");
-        let log = Service { name, probe: Probe::new(self.probe.directory().join("log")) };
+        let mut log = Service { name, probe: Probe::new(self.probe.directory().join("log")) };
         if let Err(error) = log.probe.enter() {
             if error.kind() == io::ErrorKind::NotFound {
                 return None;
@@ -251,6 +263,7 @@ impl Service {
             let failure = Failure::new("change directory", "", error);
             return Some((msg::join(&[b"warning: ", log.name.as_bytes(), b": ", &failure.text()]), false));
         }
+        log.probe.hold();
         let (line, outcome) = log.describe(OsStr::new("log"), b"");
         Some((line, outcome.is_ok()))
     }
@@ -263,8 +276,10 @@ impl Service {
                 true
             }
         };
-        let age = report::age(status, clock::wall().as_secs(), self.probe.age(status));
-        report::line(name.as_bytes(), status, age, normally_up)
+        let now = clock::wall().as_secs();
+        let age = |measured| report::age(status, now, measured);
+        let measured = self.probe.age(status, |measured| age(Some(measured)) != age(None));
+        report::line(name.as_bytes(), status, age(measured), normally_up)
     }
 
     /// `fail: NAME: ...` or `warning: NAME: ...`, without a newline.

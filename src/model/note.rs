@@ -196,6 +196,11 @@ impl Book {
         (bytes.starts_with(FORM)).then_some(Book { world, serving: number(&bytes[32..40]) == 1, notes, records })
     }
 
+    /// Where it was noted.
+    pub fn world(&self) -> World {
+        self.world
+    }
+
     /// Whether its supervisor was killed in this world: what it noted may still run.
     pub fn was_left_in(&self, world: World) -> bool {
         self.serving && self.world == world

@@ -15,13 +15,22 @@ use crate::model::note::{BOOK_BYTES, Book, Place, World};
 use crate::model::reason;
 use crate::model::status::{STATUS_BYTES, Status};
 use crate::msg::{Failure, Tried as _};
-use crate::sys::walk::{self, Kind, Reached};
-use crate::sys::{clock, file, user};
+use crate::sys::walk::{self, Access, Kind, Reached};
+use crate::sys::{clock, file, proc, user};
 
 /// An outsider's end: what sv and runsvdir see of a service directory, and how they talk to its runsv.
 #[derive(Clone, Debug)]
 pub struct Probe {
     directory: PathBuf,
+    held: Option<Held>,
+}
+
+/// `supervise/`, held.
+#[derive(Clone, Debug)]
+struct Held {
+    place: walk::Place,
+    /// What is in it may be opened at once: nobody can have put anything there to harm whoever asks.
+    is_safe: bool,
 }
 
 /// The files of `supervise/` that an outsider opens, and what each may be.
@@ -55,12 +64,46 @@ impl Part {
             Part::Reason => "supervise/reason",
         }
     }
+
+    fn access(self) -> Access {
+        match self {
+            Part::Status | Part::Reason => Access::Read,
+            Part::Ok | Part::Control => Access::Write,
+        }
+    }
+
+    /// Whether it may be such a file. Where opening one fails, that says why.
+    fn expect(self, kind: Kind) -> Result<(), Unreachable> {
+        match (self, kind) {
+            (Part::Status, Kind::Regular | Kind::Directory | Kind::Socket) | (Part::Reason, Kind::Regular) => Ok(()),
+            (Part::Status | Part::Reason, _) => Err(Unreachable::BadFormat), // as if nothing were in it
+            (Part::Control, Kind::Regular) | (_, Kind::Device) => Err(Unreachable::Failed(not_a_fifo(self.name()))),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Probe {
     /// A probe of the service directory `directory`. Nothing is opened yet.
     pub fn new(directory: impl Into<PathBuf>) -> Probe {
-        Probe { directory: directory.into() }
+        Probe { directory: directory.into(), held: None }
+    }
+
+    /// Holds `supervise/`, if it is there: until it is let go of, what is in it is seen without going all the way to it,
+    /// whatever becomes of its name.
+    pub fn hold(&mut self) {
+        if self.held.is_some() {
+            return;
+        }
+        let is_root = user::effective_uid() == 0;
+        let go_to = if is_root { walk::Place::walk_to } else { walk::Place::follow_to };
+        let place = go_to(&self.supervise()).ok();
+        self.held = place.map(|place| Held { is_safe: !is_root || place.is_only_for(0), place });
+    }
+
+    /// Goes all the way to `supervise/` again from now on.
+    pub fn let_go(&mut self) {
+        self.held = None;
     }
 
     /// The service directory.
@@ -105,21 +148,26 @@ impl Probe {
         Status::decode(&bytes[..length]).ok_or(Unreachable::BadFormat)
     }
 
-    /// The process of its runsv, if that has written into its lock who it is, and is here.
-    pub fn supervisor(&self) -> Option<i32> {
+    /// The process of its runsv, if that is stopped, has written into its lock who it is, and is here.
+    pub fn stopped_supervisor(&self) -> Option<i32> {
         let mut text = [0; Holder::MOST_BYTES];
         let length = self.open_file("supervise/lock").ok()?.read(&mut text).ok()?;
-        holder::here(&Holder::decode(&text[..length])?, "runsv")
+        let holder = Holder::decode(&text[..length])?;
+        // The cheap question first: hardly any is stopped.
+        (proc::state(holder.pid) == Some('T')).then(|| holder::here(&holder, "runsv"))?
     }
 
     /// How long ago what `status` tells of changed, by a clock that nobody sets, if its runsv noted that.
-    pub fn age(&self, status: &Status) -> Option<Duration> {
+    ///
+    /// Where it does not matter, as `matters` knows, it may be what was noted in another world.
+    pub fn age(&self, status: &Status, matters: impl Fn(Duration) -> bool) -> Option<Duration> {
         static WORLD: LazyLock<Option<World>> = LazyLock::new(|| world().ok());
-        let world = (*WORLD)?;
         let noted = |name: &str, place: Place| {
             let mut bytes = [0; BOOK_BYTES + 1];
             let length = self.open_file(name).ok()?.read(&mut bytes).ok()?;
-            Book::decode(&bytes[..length])?.age(place, status, world, clock::since_boot())
+            let book = Book::decode(&bytes[..length])?;
+            let age = book.age(place, status, book.world(), clock::since_boot())?;
+            (!matters(age) || *WORLD == Some(book.world())).then_some(age)
         };
         // Of a log service its service's supervisor notes it.
         noted("supervise/process", Place::Main).or_else(|| noted("../supervise/process", Place::Log))
@@ -171,8 +219,11 @@ impl Probe {
     /// Whether the supervisor there is one's own, or one is not root: what it runs, one may run as well.
     pub fn is_trusted(&self) -> bool {
         let me = user::effective_uid();
-        let reached = || walk::to(&self.directory.join(Part::Ok.name()));
-        me != 0 || reached().is_ok_and(|reached| reached.holder == me && may_lead(&reached))
+        let is_own = || {
+            let reached = walk::to(&self.directory.join(Part::Ok.name()))?;
+            Ok::<bool, io::Error>(reached.holder()? == me && may_lead(&reached)?)
+        };
+        me != 0 || is_own().unwrap_or(false)
     }
 
     /// What a file such as `timeout-kill` says.
@@ -183,9 +234,15 @@ impl Probe {
 
     /// Opens the service's file `name`, if it is a regular one.
     pub fn open_file(&self, name: &str) -> io::Result<File> {
-        let path = self.directory.join(name);
-        let reached = walk::to(&path)?;
-        if reached.kind == Kind::Regular { reached.open_read(&path) } else { Err(Errno::EINVAL.into()) }
+        if let Some(opened) = self.open_at_once(name, Access::Read) {
+            return opened
+                .and_then(|(file, kind)| if kind == Kind::Regular { Ok(file) } else { Err(Errno::EINVAL.into()) });
+        }
+        let reached = self.walk_to(name)?;
+        match reached.kind() {
+            Kind::Regular => reached.open(&self.directory.join(name), Access::Read),
+            _ => Err(Errno::EINVAL.into()),
+        }
     }
 
     /// Opens a file of `supervise/` for an outsider, if it is what it must be, and is where nobody has led us astray.
@@ -194,34 +251,48 @@ impl Probe {
     /// `d` into any file, or a command into the FIFO of any service, that the user's link leads to.
     fn open(&self, part: Part) -> Result<File, Unreachable> {
         let name = part.name();
-        let path = self.directory.join(name);
-        let failed = |error: io::Error| Unreachable::Failed(Failure::new("open", name, error));
-        let reached = walk::to(&path).map_err(failed)?;
-        if !may_lead(&reached) {
+        let failed = |error: io::Error| match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
+            Errno::ENXIO if part != Part::Status => Unreachable::NotRunning,
+            _ => Unreachable::Failed(Failure::new("open", name, error)),
+        };
+        if let Some(opened) = self.open_at_once(name, part.access()) {
+            let (file, kind) = opened.map_err(failed)?;
+            return part.expect(kind).map(|()| file);
+        }
+        let reached = self.walk_to(name).map_err(failed)?;
+        if !may_lead(&reached).map_err(failed)? {
             return Err(Unreachable::Failed(Failure::said(name, "is behind a link of somebody else")));
         }
-        let opened = match (part, reached.kind) {
-            (Part::Status, Kind::Regular | Kind::Directory) | (Part::Reason, Kind::Regular) => reached.open_read(&path),
-            (Part::Status, Kind::Socket) => Err(Errno::ENXIO.into()),
-            (Part::Status | Part::Reason, _) => return Err(Unreachable::BadFormat), // as if nothing were in it
-            (Part::Control, Kind::Regular) | (_, Kind::Device) => return Err(Unreachable::Failed(not_a_fifo(name))),
-            _ => reached.open_write(&path),
-        };
-        match opened {
-            Err(error) if part != Part::Status && error.raw_os_error() == Some(Errno::ENXIO as i32) => {
-                Err(Unreachable::NotRunning)
-            }
-            opened => opened.map_err(failed),
+        part.expect(reached.kind())?;
+        reached.open(&self.directory.join(name), part.access()).map_err(failed)
+    }
+
+    /// Opens a file in what is held at once, and says what it is. None where it is to be walked to.
+    fn open_at_once(&self, name: &str, access: Access) -> Option<io::Result<(File, Kind)>> {
+        let held = self.held.as_ref().filter(|held| held.is_safe)?;
+        match held.place.open(name.strip_prefix("supervise/")?, access) {
+            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => None,
+            opened => Some(opened),
+        }
+    }
+
+    /// Walks to a file, from what is held if it is in there.
+    fn walk_to(&self, name: &str) -> io::Result<Reached> {
+        match (&self.held, name.strip_prefix("supervise/")) {
+            (Some(held), Some(name)) => held.place.to(name),
+            _ => walk::to(&self.directory.join(name)),
         }
     }
 }
 
 /// Whether the links on the way are of somebody who may lead there. Root is led by root alone, and by who has the service
 /// directory or the `supervise` at the end of the way.
-fn may_lead(reached: &Reached) -> bool {
-    let me = user::effective_uid();
+fn may_lead(reached: &Reached) -> io::Result<bool> {
+    if user::effective_uid() != 0 || reached.links.iter().all(|owner| *owner == 0) {
+        return Ok(true);
+    }
     // In a user namespace the machine's root may have another number: the owner of `/` has it.
-    let root = || fs::metadata("/").map_or(0, |found| found.uid());
-    let is_fine = |owner: &u32| [0, reached.holder, reached.above].contains(owner) || *owner == root();
-    me != 0 || reached.links.iter().all(is_fine)
+    let root = fs::metadata("/").map_or(0, |found| found.uid());
+    let fine = [0, reached.holder()?, reached.above()?, root];
+    Ok(reached.links.iter().all(|owner| fine.contains(owner)))
 }

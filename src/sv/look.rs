@@ -17,6 +17,10 @@ const MOMENT: Duration = Duration::from_millis(100);
 impl Service {
     /// What ails the process that `status` tells of, or its supervisor.
     pub(super) fn ailments(&self, status: &Status) -> Vec<String> {
+        let glance = self.glance(status);
+        if !status.got_term && report::ailments(status, &glance).is_empty() {
+            return Vec::new();
+        }
         let sight = self.sight(status);
         if report::ailments(status, &sight).is_empty() {
             return Vec::new();
@@ -31,20 +35,26 @@ impl Service {
         }
     }
 
+    /// As much as tells that all is well with a service that did not get TERM.
+    fn glance(&self, status: &Status) -> Sight {
+        let state = if status.pid > 0 { proc::state(status.pid) } else { None };
+        let is_log = self.probe.directory().as_os_str().as_bytes().ends_with(b"/log");
+        let stopped_supervisor = if is_log { None } else { self.probe.stopped_supervisor() };
+        Sight { state, stopped_supervisor, ..Sight::default() }
+    }
+
     fn sight(&self, status: &Status) -> Sight {
         let process = if status.pid > 0 { proc::look(status.pid) } else { None };
         let record = self.probe.supervise().join("status");
         let recorded = fs::metadata(record).and_then(|found| found.modified()).ok();
         let since_term = recorded.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-        let is_log = self.probe.directory().as_os_str().as_bytes().ends_with(b"/log");
-        let supervisor = if is_log { None } else { self.probe.supervisor() };
         Sight {
             state: process.map(|it| it.state),
             switches: process.map_or(0, |it| it.switches),
             ignores_term: process.is_some_and(|it| it.ignored & TERM != 0),
             blocks_term: process.is_some_and(|it| it.blocked & TERM != 0),
             since_term: since_term.map(|at| clock::wall().saturating_sub(at)).unwrap_or_default(),
-            stopped_supervisor: supervisor.filter(|pid| proc::look(*pid).is_some_and(|it| it.state == 'T')),
+            ..self.glance(status)
         }
     }
 }

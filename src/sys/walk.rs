@@ -3,23 +3,26 @@
 //! A path that somebody else can change may lead anywhere, and elsewhere a moment later. Here every step is held while it
 //! is looked at, and what is opened in the end is what was looked at.
 
-use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::rc::Rc;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
-use crate::sys::file::{self, Identity};
+use crate::sys::file::Identity;
 
 /// More links than this are a circle. Source: path_resolution(7).
 const MOST_LINKS: usize = 40;
+
+/// To hold what bears a name, without opening it.
+const HELD: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,31 +39,58 @@ pub enum Kind {
     Device,
 }
 
+/// What a file is opened for, without ever waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading.
+    Read,
+    /// Writing: a FIFO that nobody reads gives ENXIO.
+    Write,
+}
+
 /// The end of a way. The file is held, not opened.
 #[derive(Debug)]
 pub struct Reached {
-    file: File,
-    /// What it is.
-    pub kind: Kind,
+    file: OwnedFd,
+    found: FileStat,
+    /// The directory that it is in.
+    within: Rc<OwnedFd>,
     /// The owner of each link on the way.
     pub links: Vec<u32>,
-    /// The owner of the directory that the file is in.
-    pub holder: u32,
-    /// The owner of the directory above that.
-    pub above: u32,
+}
+
+/// A directory that is held: what is in it is a step away, whatever becomes of its own name.
+#[derive(Clone, Debug)]
+pub struct Place {
+    directory: Rc<OwnedFd>,
+    /// The owner of each link on the way; None where links are followed, whoever's they are.
+    links: Option<Vec<u32>>,
+    owner: u32,
+    mode: u32,
 }
 
 /// Walks to the end of `path`, as the kernel would.
 pub fn to(path: &Path) -> io::Result<Reached> {
-    let mut at = step(None, OsStr::new(if path.is_absolute() { "/" } else { "." }))?;
-    let mut rest = parts(path.as_os_str());
-    let mut links = Vec::new();
+    walk(None, path.as_os_str(), Vec::new())
+}
+
+/// Walks on from the directory `at`, or from the working directory, where `links` have led so far.
+fn walk(mut at: Option<Rc<OwnedFd>>, path: &OsStr, mut links: Vec<u32>) -> io::Result<Reached> {
+    let mut rest = joined(&[path.as_bytes()]);
     let mut count = 0;
+    let mut may_leap = true;
     loop {
-        let part = rest.pop_front().ok_or(Errno::EISDIR)?;
-        let mut next = step(Some(&at), &part)?;
-        let found = fstat(&next)?;
-        if found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits() {
+        if std::mem::take(&mut may_leap) {
+            leap(&mut at, &mut rest);
+        }
+        let within = match at.filter(|_| !rest.starts_with(b"/")) {
+            Some(at) => at,
+            None => step(None, OsStr::new(if rest.starts_with(b"/") { "/" } else { "." }))?.into(),
+        };
+        let (part, after) = first_part(&rest).ok_or(Errno::EISDIR)?;
+        let mut next = step(Some(&within), part)?;
+        let mut found = fstat(&next)?;
+        if format(&found) == SFlag::S_IFLNK {
             count += 1;
             if count > MOST_LINKS {
                 return Err(Errno::ELOOP.into());
@@ -70,40 +100,54 @@ pub fn to(path: &Path) -> io::Result<Reached> {
             }
             if fstatfs(&next)?.filesystem_type() != PROC_SUPER_MAGIC {
                 let target = readlinkat(&next, OsStr::new(""))?;
-                if target.as_bytes().first() == Some(&b'/') {
-                    at = step(None, OsStr::new("/"))?;
-                }
-                parts(&target).into_iter().rev().for_each(|part| rest.push_front(part));
+                rest = joined(&[target.as_bytes(), after]);
+                at = Some(within);
+                may_leap = true;
                 continue;
             }
             // What the kernel shows as a link there leads to the thing itself, whatever has become of its name.
-            next = openat(&at, part.as_os_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+            next = openat(&within, part, HELD, Mode::empty())?;
+            found = fstat(&next)?;
         }
-        if rest.is_empty() {
-            let above = fstatat(&at, OsStr::new(".."), AtFlags::empty())?.st_uid;
-            return Ok(Reached {
-                kind: kind_of(&fstat(&next)?),
-                holder: fstat(&at)?.st_uid,
-                above,
-                links,
-                file: next.into(),
-            });
+        if after.is_empty() {
+            return Ok(Reached { file: next, found, within, links });
         }
-        at = next;
+        rest = after.to_vec();
+        at = Some(next.into());
+    }
+}
+
+/// Goes as far as the last step at once, where no link is on the way. What else is in the way shows step by step.
+fn leap(at: &mut Option<Rc<OwnedFd>>, rest: &mut Vec<u8>) {
+    let Some(slash) = rest.iter().rposition(|byte| *byte == b'/') else { return };
+    let way = OsStr::from_bytes(&rest[..slash.max(1)]);
+    let how = OpenHow::new().flags(HELD).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let from = at.as_ref().map_or(AT_FDCWD, |at| at.as_fd());
+    if let Ok(directory) = openat2(from, way, how) {
+        *at = Some(directory.into());
+        rest.drain(..=slash);
     }
 }
 
 /// Holds what bears a name, be it a link.
 fn step(at: Option<&OwnedFd>, name: &OsStr) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    match at {
-        Some(at) => openat(at, name, flags, Mode::empty()),
-        None => openat(AT_FDCWD, name, flags, Mode::empty()),
-    }
+    let from = at.map_or(AT_FDCWD, |at| at.as_fd());
+    openat(from, name, HELD | OFlag::O_NOFOLLOW, Mode::empty())
+}
+
+/// Opens at once, without waiting; `name` is seen from `at`.
+fn open(at: Option<&OwnedFd>, name: &OsStr, access: Access, more: OFlag) -> nix::Result<File> {
+    let access = if access == Access::Read { OFlag::O_RDONLY } else { OFlag::O_WRONLY };
+    let flags = access | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | more;
+    openat(at.map_or(AT_FDCWD, |at| at.as_fd()), name, flags, Mode::empty()).map(File::from)
+}
+
+fn format(found: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits())
 }
 
 fn kind_of(found: &FileStat) -> Kind {
-    match SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()) {
+    match format(found) {
         SFlag::S_IFIFO => Kind::Fifo,
         SFlag::S_IFREG => Kind::Regular,
         SFlag::S_IFDIR => Kind::Directory,
@@ -112,33 +156,96 @@ fn kind_of(found: &FileStat) -> Kind {
     }
 }
 
-/// The names in a path, without those that lead nowhere else.
-fn parts(path: &OsStr) -> VecDeque<OsString> {
-    let parts = path.as_bytes().split(|byte| *byte == b'/');
-    parts.filter(|part| !matches!(part, [] | [b'.'])).map(|part| OsStr::from_bytes(part).to_owned()).collect()
+/// One path after the other, without the names that lead nowhere else. The first may begin at the root.
+fn joined(paths: &[&[u8]]) -> Vec<u8> {
+    let parts = paths.iter().flat_map(|path| path.split(|byte| *byte == b'/'));
+    let parts: Vec<&[u8]> = parts.filter(|part| !matches!(part, [] | [b'.'])).collect();
+    let root: &[u8] = if paths[0].starts_with(b"/") { b"/" } else { b"" };
+    [root, &parts.join(&b'/')].concat()
+}
+
+/// The first name of a [`joined`] path, and what follows it.
+fn first_part(path: &[u8]) -> Option<(&OsStr, &[u8])> {
+    let path = path.strip_prefix(b"/").unwrap_or(path);
+    let end = path.iter().position(|byte| *byte == b'/').unwrap_or(path.len());
+    let after = path.get(end + 1..).unwrap_or_default();
+    (!path.is_empty()).then(|| (OsStr::from_bytes(&path[..end]), after))
 }
 
 impl Reached {
-    /// Opens it for reading, without waiting.
-    pub fn open_read(&self, path: &Path) -> io::Result<File> {
-        self.open(path, |path| file::open_read(path))
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        kind_of(&self.found)
     }
 
-    /// Opens it for writing, without waiting: a FIFO that nobody reads gives ENXIO.
-    pub fn open_write(&self, path: &Path) -> io::Result<File> {
-        self.open(path, |path| file::open_write(path))
+    /// The owner of the directory that the file is in.
+    pub fn holder(&self) -> io::Result<u32> {
+        Ok(fstat(&*self.within)?.st_uid)
+    }
+
+    /// The owner of the directory above that.
+    pub fn above(&self) -> io::Result<u32> {
+        Ok(fstatat(&*self.within, OsStr::new(".."), AtFlags::empty())?.st_uid)
     }
 
     /// Opens the file itself. Where there is no `/proc` the `path` is gone again, and must lead to the same file.
-    fn open(&self, path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> io::Result<File> {
-        let own = format!("/proc/self/fd/{}", self.file.as_fd().as_raw_fd());
-        match open(Path::new(&own)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            opened => return opened,
+    pub fn open(&self, path: &Path, access: Access) -> io::Result<File> {
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        match open(None, OsStr::new(&own), access, OFlag::empty()) {
+            Err(Errno::ENOENT) => {}
+            opened => return Ok(opened?),
         }
-        let opened = open(path)?;
-        let is_same = Identity::of(&opened.metadata()?) == Identity::of(&self.file.metadata()?);
+        let opened = open(None, path.as_os_str(), access, OFlag::empty())?;
+        let held = File::from(self.file.try_clone()?);
+        let is_same = Identity::of(&opened.metadata()?) == Identity::of(&held.metadata()?);
         if is_same { Ok(opened) } else { Err(Errno::ENOENT.into()) }
+    }
+}
+
+impl Place {
+    /// Walks to the directory `path`, as the kernel would.
+    pub fn walk_to(path: &Path) -> io::Result<Place> {
+        let Reached { file, found, links, .. } = to(path)?;
+        Place::of(file, &found, Some(links))
+    }
+
+    /// Goes to the directory `path`, wherever links lead.
+    pub fn follow_to(path: &Path) -> io::Result<Place> {
+        let directory = openat(AT_FDCWD, path, HELD, Mode::empty())?;
+        let found = fstat(&directory)?;
+        Place::of(directory, &found, None)
+    }
+
+    fn of(directory: OwnedFd, found: &FileStat, links: Option<Vec<u32>>) -> io::Result<Place> {
+        if kind_of(found) != Kind::Directory {
+            return Err(Errno::ENOTDIR.into());
+        }
+        Ok(Place { directory: directory.into(), links, owner: found.st_uid, mode: found.st_mode })
+    }
+
+    /// Walks on from here.
+    pub fn to(&self, path: &str) -> io::Result<Reached> {
+        walk(Some(self.directory.clone()), OsStr::new(path), self.links.clone().unwrap_or_default())
+    }
+
+    /// Whether only `owner` can change what is in it, and only links of theirs led here.
+    pub fn is_only_for(&self, owner: u32) -> bool {
+        const WRITABLE_BY_OTHERS: u32 = 0o022;
+        let is_led_to_by = |links: &Vec<u32>| links.iter().all(|link| *link == owner);
+        self.owner == owner && self.mode & WRITABLE_BY_OTHERS == 0 && self.links.as_ref().is_some_and(is_led_to_by)
+    }
+
+    /// Opens a file in it at once, and says what it is. A link gives ELOOP, unless one followed links to here.
+    pub fn open(&self, name: &str, access: Access) -> io::Result<(File, Kind)> {
+        let more = if self.links.is_some() { OFlag::O_NOFOLLOW } else { OFlag::empty() };
+        let file = open(Some(&self.directory), OsStr::new(name), access, more)?;
+        let kind = kind_of(&fstat(&file)?);
+        Ok((file, kind))
+    }
+
+    /// Opens the directory itself for reading.
+    pub fn open_directory(&self) -> io::Result<File> {
+        Ok(open(Some(&self.directory), OsStr::new("."), Access::Read, OFlag::O_DIRECTORY)?)
     }
 }
 
@@ -160,15 +267,15 @@ mod tests {
         symlink("../relative/./b//file", path("a/c")).unwrap();
         for name in ["a/b/file", "relative/b/file", "absolute/file", "a/c", "absolute/../../a//./c"] {
             let reached = to(&path(name)).unwrap();
-            assert_eq!(reached.kind, Kind::Regular, "{name}");
+            assert_eq!(reached.kind(), Kind::Regular, "{name}");
             let mut text = String::new();
-            reached.open_read(&path(name)).unwrap().read_to_string(&mut text).unwrap();
+            reached.open(&path(name), Access::Read).unwrap().read_to_string(&mut text).unwrap();
             assert_eq!(text, "hi", "{name}");
         }
         let me = crate::sys::user::effective_uid();
         let reached = to(&path("relative/b/file")).unwrap();
         assert!(reached.links.contains(&me), "{reached:?}");
-        assert_eq!((reached.holder, reached.above), (me, me));
+        assert_eq!((reached.holder().unwrap(), reached.above().unwrap()), (me, me));
     }
 
     #[test]
@@ -187,7 +294,45 @@ mod tests {
     #[test]
     fn a_directory_that_was_removed_is_entered_through_the_process_in_it() {
         let reached = to(Path::new("/proc/self/cwd/Cargo.toml")).unwrap();
-        assert_eq!(reached.kind, Kind::Regular);
-        assert_eq!(to(Path::new("/dev/null")).unwrap().kind, Kind::Device);
+        assert_eq!(reached.kind(), Kind::Regular);
+        assert_eq!(to(Path::new("/dev/null")).unwrap().kind(), Kind::Device);
+    }
+
+    #[test]
+    fn a_place_is_only_for_its_owner_unless_others_may_write_there_or_have_led_there() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        let me = crate::sys::user::effective_uid();
+        for (name, mode, expected) in [("own", 0o755, true), ("shared", 0o775, false), ("open", 0o757, false)] {
+            fs::create_dir(path(name)).unwrap();
+            fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Place::walk_to(&path(name)).unwrap().is_only_for(me), expected, "{name}");
+        }
+        symlink("own", path("led")).unwrap();
+        let led = Place::walk_to(&path("led")).unwrap();
+        assert!(led.is_only_for(me) && !led.is_only_for(me + 1));
+        assert!(!Place::follow_to(&path("led")).unwrap().is_only_for(me), "whose links these are is not known");
+        if me == 0 {
+            std::os::unix::fs::lchown(path("led"), Some(1), None).unwrap();
+            assert!(!Place::walk_to(&path("led")).unwrap().is_only_for(me));
+        }
+    }
+
+    #[test]
+    fn a_link_in_a_place_is_refused_unless_links_were_followed_to_it() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("file"), "hi").unwrap();
+        symlink("file", place.path().join("link")).unwrap();
+        let walked = Place::walk_to(place.path()).unwrap();
+        assert_eq!(walked.open("file", Access::Read).unwrap().1, Kind::Regular);
+        assert_eq!(walked.open("link", Access::Read).unwrap_err().raw_os_error(), Some(libc::ELOOP));
+        assert_eq!(walked.to("link").unwrap().kind(), Kind::Regular);
+        let followed = Place::follow_to(place.path()).unwrap();
+        assert_eq!(followed.open("link", Access::Read).unwrap().1, Kind::Regular);
+        let elsewhere = place.path().with_extension("moved");
+        fs::rename(place.path(), &elsewhere).unwrap();
+        assert!(walked.open("file", Access::Read).is_ok() && walked.to("link").is_ok(), "its name is of no matter");
+        fs::rename(&elsewhere, place.path()).unwrap();
     }
 }
