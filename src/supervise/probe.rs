@@ -15,6 +15,7 @@ use crate::model::note::{BOOK_BYTES, Book, Place, World};
 use crate::model::reason;
 use crate::model::status::{STATUS_BYTES, Status};
 use crate::msg::{Failure, Tried as _};
+use crate::sys::place::{self, Tell};
 use crate::sys::walk::{self, Access, Kind, Reached};
 use crate::sys::{clock, file, proc, user};
 
@@ -99,6 +100,14 @@ impl Probe {
         let go_to = if is_root { walk::Place::walk_to } else { walk::Place::follow_to };
         let place = go_to(&self.supervise()).ok();
         self.held = place.map(|place| Held { is_safe: !is_root || place.is_only_for(0), place });
+    }
+
+    /// Has this process told by SIGIO each time a record is put in place in what is held, as long as the answer is open.
+    pub fn tell_of_records(&self) -> io::Result<File> {
+        let held = self.held.as_ref().ok_or(Errno::ENOENT)?;
+        let directory = held.place.open_directory()?;
+        place::tell(&directory, Tell::EachRename)?;
+        Ok(directory)
     }
 
     /// Goes all the way to `supervise/` again from now on.

@@ -1,10 +1,12 @@
 //! Giving an order to services, and waiting until each has done it.
 
+use std::cell::OnceCell;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::model::family;
@@ -14,11 +16,11 @@ use crate::model::seconds;
 use crate::model::status::Status;
 use crate::msg;
 use crate::supervise::Unreachable;
-use crate::sys::inotify::{Changes, Watcher};
+use crate::sys::inotify::{Changes, Watch, Watcher};
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Child, Directory, Spawn};
-use crate::sys::signal::{InheritedMask, Signal};
-use crate::sys::{clock, file, limit, proc};
+use crate::sys::signal::{InheritedMask, SigSet, Signal, Signals};
+use crate::sys::{clock, fd, file, limit, proc};
 
 use super::{Call, Service};
 
@@ -26,6 +28,9 @@ use super::{Call, Service};
 const BETWEEN_LOOKS: Duration = Duration::from_millis(420);
 /// So many descriptors are left for other things than the supervisors that are watched.
 const SPARE: u64 = 64;
+/// Of no more services than this each has two descriptors of its own. Of more, one watches all: to close it takes longer
+/// than many a restart, but one signal would not tell which of many has changed.
+const FEW: usize = 8;
 /// The first pause before a `check` that failed runs again; it doubles up to [`BETWEEN_LOOKS`].
 const FIRST_CHECK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -41,6 +46,12 @@ struct Target<'a> {
     is_dirty: bool,
     /// Held open: it reports the end of the supervisor. Without it, that is looked for.
     ok: Option<File>,
+    /// `ok` is watched.
+    is_watched: bool,
+    /// Held open: SIGIO tells of new records. Without it, [`Waiting::watcher`] does.
+    records: Option<File>,
+    /// It is one of few: `supervise/` is held while it is waited for.
+    is_one_of_few: bool,
     /// Only descriptors below this number are held.
     most_held: u64,
     check: Check,
@@ -78,10 +89,11 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
     let start = clock::now();
     let most_held = limit::raise_open_files().saturating_sub(SPARE);
     let mut failures = 0;
+    let is_one_of_few = services.len() <= FEW;
     let mut targets: Vec<Target> = Vec::new();
     for service in services {
         let deadline = start + seconds::last_look(call.patience(&service), BETWEEN_LOOKS);
-        let mut target = Target { most_held, ..Target::new(service, &order, deadline) };
+        let mut target = Target { is_one_of_few, most_held, ..Target::new(service, &order, deadline) };
         match target.give(waits) {
             Outcome::Pending => targets.push(target),
             Outcome::Done => {}
@@ -91,8 +103,8 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
     if targets.is_empty() {
         return failures;
     }
-    match Waiting::new() {
-        Ok(mut waiting) => failures + waiting.carry_out(targets, waits),
+    match Waiting::new(is_one_of_few) {
+        Ok(mut waiting) => failures + waiting.carry_out(&mut targets, waits),
         Err(error) => {
             let text = msg::Failure::new("wait for events", "", error).text();
             msg::to_stderr(&msg::join(&[b"fatal: ", &text, b"\n"]));
@@ -112,6 +124,9 @@ impl<'a> Target<'a> {
             is_new: false,
             is_dirty: true,
             ok: None,
+            is_watched: false,
+            records: None,
+            is_one_of_few: false,
             most_held: 0,
             check,
         }
@@ -119,17 +134,22 @@ impl<'a> Target<'a> {
 
     /// Sends the order, if there is a supervisor to take it.
     fn give(&mut self, waits: bool) -> Outcome {
-        let sent = self.service.status().and_then(|before| {
+        self.service.probe.hold();
+        let sent = self.service.ask(|probe| {
+            let ok = probe.open_ok()?;
+            let before = probe.last_status()?;
             if !self.order.bytes.is_empty() {
-                self.service.probe.send(self.order.bytes)?;
+                probe.send(self.order.bytes)?;
             }
-            Ok(Incarnation::of(&before))
+            Ok((ok, before))
         });
+        if !self.is_one_of_few {
+            self.service.probe.let_go();
+        }
         match sent {
-            Ok(before) if waits => {
-                self.stage = Stage::Sent(before);
-                let spare = |ok: &File| u64::try_from(ok.as_raw_fd()).is_ok_and(|number| number < self.most_held);
-                self.ok = self.service.probe.open_ok().ok().filter(spare);
+            Ok((ok, before)) if waits => {
+                self.stage = Stage::Sent(Incarnation::of(&before));
+                self.ok = Some(ok).filter(|ok| fd::is_below(ok.as_fd(), self.most_held));
                 Outcome::Pending
             }
             Ok(_) => Outcome::Done,
@@ -160,12 +180,56 @@ impl<'a> Target<'a> {
         Outcome::Failed
     }
 
+    /// The status, or why there is none. As long as its supervisor has not gone, it is where it was.
+    fn status(&mut self) -> Result<Status, Unreachable> {
+        let is_supervised = self.ok.as_ref().is_some_and(|ok| !fd::is_broken(ok.as_fd()));
+        if is_supervised
+            && self.records.is_some()
+            && let Ok(status) = self.service.probe.last_status()
+        {
+            return Ok(status);
+        }
+        if !is_supervised || self.records.is_some() {
+            self.release();
+        }
+        self.service.probe.hold();
+        let status = self.service.status();
+        self.service.probe.let_go();
+        status
+    }
+
+    /// Holds what reports the end of its supervisor and, where SIGIO `is_heard`, what tells of new records. False if there
+    /// is a supervisor, and too few descriptors to hold it.
+    fn hold(&mut self, is_heard: bool) -> bool {
+        let fits = |file: &File| fd::is_below(file.as_fd(), self.most_held);
+        self.service.probe.hold();
+        if is_heard {
+            self.records = self.service.probe.tell_of_records().ok().filter(fits);
+        }
+        let was_there = self.ok.take().or_else(|| self.service.probe.open_ok().ok());
+        let is_there = was_there.is_some();
+        self.ok = was_there.filter(fits);
+        if self.records.is_none() {
+            self.service.probe.let_go();
+        }
+        self.ok.is_some() || !is_there
+    }
+
+    /// Holds nothing of it any more: it is to be found again.
+    fn release(&mut self) {
+        self.is_dirty |= self.ok.is_some();
+        self.is_watched = false;
+        self.ok = None;
+        self.records = None;
+        self.service.probe.let_go();
+    }
+
     /// Looks whether the order is done.
-    fn look(&mut self, waits: bool, poller: &Poller, key: usize) -> Outcome {
+    fn look(&mut self, waits: bool, waiting: &Waiting, key: usize) -> Outcome {
         let before = match self.stage {
             Stage::Done => return Outcome::Done,
             Stage::Unsupervised => match self.give(waits) {
-                Outcome::Pending if matches!(self.stage, Stage::Sent(_)) => return self.look(waits, poller, key),
+                Outcome::Pending if matches!(self.stage, Stage::Sent(_)) => return self.look(waits, waiting, key),
                 Outcome::Pending => return self.give_up_if_late(),
                 outcome => return outcome,
             },
@@ -179,17 +243,17 @@ impl<'a> Target<'a> {
             }
             self.check.running = None;
         }
-        match self.service.status() {
+        match self.status() {
             Err(Unreachable::NotRunning) if self.order.goals.contains(&Goal::Gone) => {
                 self.say(b"ok: ", &[self.service.name.as_bytes(), b": runsv not running"].concat());
                 Outcome::Done
             }
             Err(error) => self.fail(&error),
-            Ok(status) => self.compare(&status, before, poller, key),
+            Ok(status) => self.compare(&status, before, waiting, key),
         }
     }
 
-    fn compare(&mut self, status: &Status, before: Incarnation, poller: &Poller, key: usize) -> Outcome {
+    fn compare(&mut self, status: &Status, before: Incarnation, waiting: &Waiting, key: usize) -> Outcome {
         let mut reached = Reached::Yes;
         for goal in self.order.goals {
             match report::reached(*goal, status, before) {
@@ -205,7 +269,7 @@ impl<'a> Target<'a> {
             Reached::IfReady => {
                 let asked = self.check.asked.replace(Incarnation::of(status));
                 let agreed = std::mem::take(&mut self.check.agreed) && asked == self.check.asked;
-                agreed || !self.asks_check(poller, key)
+                agreed || !self.asks_check(waiting, key)
             }
             Reached::No => false,
         };
@@ -217,7 +281,7 @@ impl<'a> Target<'a> {
     }
 
     /// Whether there is a `check` to wait for; starts it when it is due.
-    fn asks_check(&mut self, poller: &Poller, key: usize) -> bool {
+    fn asks_check(&mut self, waiting: &Waiting, key: usize) -> bool {
         if self.check.next.is_some_and(|next| next > clock::now()) {
             return true;
         }
@@ -235,13 +299,13 @@ impl<'a> Target<'a> {
                 return true;
             }
         }
-        match self.start_check() {
+        match self.start_check(waiting) {
             Ok(child) if child.is_stillborn() => {
                 let _ = child.reap();
                 return false;
             }
             Ok(child) => {
-                if poller.watch(&child, key).is_err() {
+                if waiting.poller.watch(&child, key).is_err() {
                     self.check.not_yet(); // looked at again after the pause, then
                 }
                 self.check.running = Some(child);
@@ -255,7 +319,7 @@ impl<'a> Target<'a> {
     }
 
     /// Starts `check` in its service directory, with nothing to write to. One that cannot be executed agrees.
-    fn start_check(&self) -> io::Result<Child> {
+    fn start_check(&self, waiting: &Waiting) -> io::Result<Child> {
         let directory = self.service.probe.directory();
         let nowhere = file::open_write("/dev/null")?;
         let path = CString::new(directory.as_os_str().as_bytes())?;
@@ -269,7 +333,7 @@ impl<'a> Target<'a> {
             stdout: Some(nowhere.as_fd()),
             session: false,
             group: false,
-            mask: InheritedMask::current()?,
+            mask: waiting.mask()?,
             last: None,
         }
         .start(|_, error| {
@@ -283,6 +347,7 @@ impl<'a> Target<'a> {
             return Outcome::Pending;
         }
         self.check.end();
+        self.release();
         if let Stage::Unsupervised = self.stage {
             return match self.service.status() {
                 Ok(_) => Outcome::Pending,
@@ -336,48 +401,53 @@ impl Check {
 /// The events that targets are waited for with.
 struct Waiting {
     poller: Poller,
-    /// None where a user may have no more of them.
-    watcher: Option<Watcher>,
+    /// SIGIO, and the mask without it. None where there are too many targets.
+    told: Option<(Signals, InheritedMask)>,
+    /// Made when it is needed. None where a user may have no more of them.
+    watcher: OnceCell<Option<Watcher>>,
+    watches: Vec<(Watch, usize)>,
     /// Not everything could be watched.
     must_poll: bool,
 }
 
+/// The keys of what tells of targets, above those of the targets themselves.
+const TOLD: usize = usize::MAX - 1;
 const CHANGES: usize = usize::MAX;
 
 impl Waiting {
-    fn new() -> io::Result<Waiting> {
-        let poller = Poller::new(64)?;
-        let watcher = Watcher::new().ok().filter(|watcher| poller.watch(watcher, CHANGES).is_ok());
-        let must_poll = watcher.is_none();
-        Ok(Waiting { poller, watcher, must_poll })
+    fn new(are_few: bool) -> io::Result<Waiting> {
+        let poller = Poller::new(if are_few { 2 * FEW } else { 64 })?;
+        let told = if are_few { Signals::take(&[Signal::SIGIO]).ok() } else { None };
+        let told = told.filter(|(signals, _)| poller.watch(signals, TOLD).is_ok());
+        Ok(Waiting { poller, told, watcher: OnceCell::new(), watches: Vec::new(), must_poll: false })
+    }
+
+    /// The signal mask for a program.
+    fn mask(&self) -> io::Result<InheritedMask> {
+        self.told.as_ref().map_or_else(InheritedMask::current, |(_, mask)| Ok(*mask))
     }
 
     /// Waits until each target is done or late; counts the failures.
-    fn carry_out(&mut self, mut targets: Vec<Target>, waits: bool) -> usize {
+    fn carry_out(&mut self, targets: &mut [Target], waits: bool) -> usize {
         let mut failures = 0;
-        let mut watches: Vec<(crate::sys::inotify::Watch, usize)> = Vec::new();
-        for (at, target) in targets.iter().enumerate() {
-            self.watch_end(target, at);
-        }
         loop {
             let now = clock::now();
             for (at, target) in targets.iter_mut().enumerate() {
                 if matches!(target.stage, Stage::Done) || !(target.is_dirty || target.next_look() <= now) {
                     continue;
                 }
-                self.watch(target, at, &mut watches); // before the look: what comes in between is told
+                self.watch(target, at); // before the look: what comes in between is told
                 target.is_dirty = false;
                 let was_unsupervised = matches!(target.stage, Stage::Unsupervised);
-                match target.look(waits, &self.poller, 2 * at + 1) {
-                    Outcome::Pending if was_unsupervised && matches!(target.stage, Stage::Sent(_)) => {
-                        self.watch_end(target, at);
-                        target.is_dirty = true; // its records are watched from the next look on
+                match target.look(waits, self, 2 * at + 1) {
+                    Outcome::Pending => {
+                        // It is watched in another way from the next look on.
+                        target.is_dirty |= was_unsupervised && matches!(target.stage, Stage::Sent(_));
                     }
-                    Outcome::Pending => {}
                     outcome => {
                         failures += usize::from(matches!(outcome, Outcome::Failed));
                         target.stage = Stage::Done;
-                        target.ok = None;
+                        target.release();
                         target.check.end();
                     }
                 }
@@ -387,16 +457,8 @@ impl Waiting {
                 return failures;
             };
             self.wait(next);
-            self.mark(&mut targets, &watches);
+            self.mark(targets);
         }
-    }
-
-    /// Watches for the end of a target's supervisor.
-    fn watch_end(&mut self, target: &Target, at: usize) {
-        self.must_poll |= match &target.ok {
-            Some(ok) => self.poller.watch(ok, 2 * at).is_err(),
-            None => matches!(target.stage, Stage::Sent(_)),
-        };
     }
 
     fn wait(&mut self, next: Instant) {
@@ -408,20 +470,26 @@ impl Waiting {
     }
 
     /// Marks the targets that something happened to.
-    fn mark(&mut self, targets: &mut [Target], watches: &[(crate::sys::inotify::Watch, usize)]) {
-        for key in self.poller.ready().filter(|key| *key != CHANGES) {
+    fn mark(&mut self, targets: &mut [Target]) {
+        let mut was_told = false;
+        for key in self.poller.ready() {
+            was_told |= key == TOLD;
             if let Some(target) = targets.get_mut(key / 2) {
                 target.is_dirty = true;
             }
         }
-        while let Some(Ok(changes)) = self.watcher.as_ref().map(Watcher::changes)
+        if was_told && let Some((signals, _)) = &self.told {
+            self.must_poll |= signals.arrived(&mut SigSet::empty()).is_err();
+            targets.iter_mut().for_each(|target| target.is_dirty |= target.records.is_some());
+        }
+        while let Some(Some(Ok(changes))) = self.watcher.get().map(|watcher| watcher.as_ref().map(Watcher::changes))
             && !changes.is_empty()
         {
             for change in changes {
                 if change.what.contains(Changes::IN_Q_OVERFLOW) {
                     targets.iter_mut().for_each(|target| target.is_dirty = true);
                 }
-                for (_, at) in watches.iter().filter(|(watch, _)| *watch == change.watch) {
+                for (_, at) in self.watches.iter().filter(|(watch, _)| *watch == change.watch) {
                     targets[*at].is_dirty = true;
                 }
             }
@@ -431,28 +499,32 @@ impl Waiting {
         }
     }
 
-    /// Watches the records of a supervised target, or for the coming of a supervisor.
-    fn watch(&mut self, target: &Target, at: usize, watches: &mut Vec<(crate::sys::inotify::Watch, usize)>) {
-        let Some(watcher) = &self.watcher else { return };
+    /// Watches a target: one that is supervised for records and the end of its supervisor, another for that to come.
+    fn watch(&mut self, target: &mut Target, at: usize) {
         let supervise = target.service.probe.supervise();
-        let mut watched = Vec::new();
         if let Stage::Sent(_) = target.stage {
-            let watch = watcher.watch(&supervise, Changes::IN_MOVED_TO);
-            self.must_poll |= watch.is_err();
-            watched.extend(watch);
+            if !target.is_watched {
+                target.is_watched = true;
+                self.must_poll |= !target.hold(self.told.is_some());
+                self.must_poll |= target.ok.as_ref().is_some_and(|ok| self.poller.watch(ok, 2 * at).is_err());
+            }
+            self.must_poll |= target.records.is_none() && !self.watch_place(&supervise, Changes::IN_MOVED_TO, at);
         } else {
             // A FIFO that is opened is reported, too: `ok` may have been there before its reader.
             let coming = Changes::IN_CREATE | Changes::IN_MOVED_TO;
-            let place = watcher.watch(target.service.probe.directory(), coming);
-            self.must_poll |= place.is_err();
-            watched.extend(place);
-            watched.extend(watcher.watch(&supervise, coming | Changes::IN_OPEN));
+            self.must_poll |= !self.watch_place(target.service.probe.directory(), coming, at);
+            self.watch_place(&supervise, coming | Changes::IN_OPEN, at);
             self.must_poll |= supervise.is_symlink();
         }
-        for watch in watched {
-            if !watches.contains(&(watch, at)) {
-                watches.push((watch, at));
-            }
+    }
+
+    fn watch_place(&mut self, place: &Path, changes: Changes, at: usize) -> bool {
+        let is_fine = |watcher: &Watcher| self.poller.watch(watcher, CHANGES).is_ok();
+        let watcher = self.watcher.get_or_init(|| Watcher::new().ok().filter(is_fine));
+        let Some(Ok(watch)) = watcher.as_ref().map(|watcher| watcher.watch(place, changes)) else { return false };
+        if !self.watches.contains(&(watch, at)) {
+            self.watches.push((watch, at));
         }
+        true
     }
 }

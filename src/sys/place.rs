@@ -15,6 +15,8 @@ pub enum Tell {
     Losses,
     /// That, and a name is made.
     All,
+    /// A name becomes another in the same directory; not once, but each time.
+    EachRename,
     /// Nothing.
     Nothing,
 }
@@ -44,17 +46,20 @@ pub fn claim(directory: &File) -> io::Result<bool> {
     Ok(lock.l_type == libc::F_UNLCK as libc::c_short)
 }
 
-/// Has SIGIO sent to this process, once, when something is done to the names in `directory`.
+/// Has SIGIO sent to this process, once, when something is done to the names in `directory`, as long as it is open.
 ///
-/// Unlike inotify this is not limited to so many for each user. Errors: a kernel without it.
+/// Unlike inotify this is not limited to so many for each user, and to give it up takes no time. Errors: a kernel
+/// without it.
 pub fn tell(directory: &File, what: Tell) -> io::Result<()> {
     /// Source: linux/fcntl.h.
     const DN_CREATE: libc::c_int = 4;
     const DN_DELETE: libc::c_int = 8;
     const DN_RENAME: libc::c_int = 16;
+    const DN_MULTISHOT: libc::c_int = libc::c_int::MIN;
     let events = match what {
         Tell::Losses => DN_DELETE | DN_RENAME,
         Tell::All => DN_DELETE | DN_RENAME | DN_CREATE,
+        Tell::EachRename => DN_RENAME | DN_MULTISHOT,
         Tell::Nothing => 0,
     };
     let number: RawFd = directory.as_raw_fd();

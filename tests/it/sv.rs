@@ -482,6 +482,41 @@ fn several_services_are_waited_for_together() {
     }
 }
 
+#[test]
+fn more_services_than_a_few_are_waited_for_together() {
+    let tree = Tree::new();
+    let names: Vec<String> = (0..12).map(|number| format!("s{number}")).collect();
+    let services: Vec<_> = names.iter().map(|name| tree.service(name).run("exec sleep 1000").start()).collect();
+    let pid = |service: &Running<'_>| service.wait(|status| status.pid != 0 && !status.got_term).pid;
+    let before: Vec<i32> = services.iter().map(pid).collect();
+    let words: Vec<&str> = std::iter::once("restart").chain(names.iter().map(String::as_str)).collect();
+    let outcome = sv(&tree, &words);
+    let mut lines: Vec<&str> = outcome.stdout.lines().collect();
+    let mut expected: Vec<String> = names.iter().map(|name| format!("ok: run: {name}: (pid N) Ns")).collect();
+    lines.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!((lines, outcome.code), (expected.iter().map(String::as_str).collect(), Some(0)));
+    for (service, before) in services.iter().zip(before) {
+        assert_ne!(pid(service), before, "{}", service.directory.display());
+    }
+}
+
+#[test]
+fn another_supervisor_with_other_records_is_found_while_the_first_is_waited_for() {
+    let tree = Tree::new();
+    let mut first = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
+    let stop = patient(&tree).args(["stop", "foo"]).stdout(Stdio::piped()).spawn().unwrap();
+    while first.was_sent() != "d" {
+        std::thread::yield_now();
+    }
+    let _second = Fake::new(&tree, "bar", &lasting(0, State::Down, Want::Down).encode());
+    fs::rename(tree.path("foo/supervise"), tree.path("foo/old")).unwrap();
+    fs::rename(tree.path("bar/supervise"), tree.path("foo/supervise")).unwrap();
+    drop(first);
+    let output = stop.wait_with_output().unwrap();
+    assert_eq!(without_numbers(&String::from_utf8_lossy(&output.stdout)), "ok: down: foo: Ns, normally up\n");
+}
+
 const DEAF: &str = "trap '' TERM; say up; while :; do sleep 1000; done";
 
 #[test]
