@@ -173,6 +173,11 @@ fn value_is_missing(error: &clap::Error) -> bool {
     }
 }
 
+/// Whether `args` begin with an operand, if with anything: then there is nothing to be read of them.
+pub fn has_no_options(args: &[OsString]) -> bool {
+    args.first().is_none_or(|arg| !arg.as_bytes().starts_with(b"-") || arg == "-")
+}
+
 /// Splits `args` where the options end.
 fn split_options(command: &Command, args: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
     let mut options = Vec::new();
@@ -250,6 +255,9 @@ mod tests {
         let (options, operands) = split(&["-vw", "-5", "status", "-v", "--"]);
         assert_eq!(options, ["-vw", "-5"]);
         assert_eq!(operands, ["status", "-v", "--"]);
+        let has_none = |args: &[&str]| has_no_options(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        assert!([&[][..], &["status", "-v"], &["-", "-v"], &[""]].iter().all(|args| has_none(args)));
+        assert!(!has_none(&["--", "x"]) && !has_none(&["-v"]));
     }
 
     #[test]

@@ -220,13 +220,12 @@ pub fn to_stderr(bytes: &[u8]) {
 
 /// Writes what was asked for to stdout; `false` when nobody can read it any more.
 pub fn to_stdout(bytes: &[u8]) -> bool {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok()
+    fd::write_all(fd::standard_output(), bytes).is_ok()
 }
 
 /// Writes a line as it is, or as [`one_line`] to a terminal; `false` when nobody can read it any more.
 pub fn line_to_stdout(parts: &[&[u8]]) -> bool {
-    to_stdout(&line_for(io::stdout().is_terminal(), parts))
+    to_stdout(&line_for(fd::standard_output().is_terminal(), parts))
 }
 
 /// Writes a line as it is, or as [`one_line`] to a terminal.

@@ -86,6 +86,27 @@ enum Wait {
     Default,
 }
 
+#[derive(Default)]
+struct Options {
+    wait: Option<OsString>,
+    reports: bool,
+    asks_version: bool,
+}
+
+/// The options, and what follows them. Mostly there are none: then nothing is made to read them with.
+fn read_options(usage: &Usage, args: Vec<OsString>) -> Result<(Options, Vec<OsString>), u8> {
+    if cli::has_no_options(&args) {
+        return Ok((Options::default(), args));
+    }
+    let given = usage.parse(command(), args)?;
+    let options = Options {
+        wait: given.options.get_one::<OsString>("wait").cloned(),
+        reports: given.options.get_flag("report"),
+        asks_version: given.options.get_flag("id"),
+    };
+    Ok((options, given.operands))
+}
+
 /// Does what the arguments say.
 pub fn run(program: &OsStr, args: Vec<OsString>) -> u8 {
     let name = cli::base_name(program).to_os_string();
@@ -95,22 +116,21 @@ pub fn run(program: &OsStr, args: Vec<OsString>) -> u8 {
     } else {
         Usage::new(name, ARGUMENTS, EXIT_USAGE)
     };
-    let given = match usage.parse(command(), args) {
-        Ok(given) => given,
+    let (options, operands) = match read_options(&usage, args) {
+        Ok(read) => read,
         Err(exit) => return exit,
     };
-    if given.options.get_flag("id") {
+    if options.asks_version {
         msg::to_stderr(concat!("homerun ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
         return usage.fail();
     }
-    let waits_for = given.options.get_one::<OsString>("wait").cloned();
-    let reports = given.options.get_flag("report") || waits_for.is_some();
-    let wait = match waits_for.or_else(|| std::env::var_os("SVWAIT")) {
+    let reports = options.reports || options.wait.is_some();
+    let wait = match options.wait.or_else(|| std::env::var_os("SVWAIT")) {
         Some(text) => Wait::Said(seconds::read(text.as_bytes(), |text| humantime::parse_duration(text).ok())),
         None => Wait::Default,
     };
     let call = Call { init_script, usage, reports, wait, services_directory: OnceCell::new() };
-    let (word, services) = match given.operands.split_first() {
+    let (word, services) = match operands.split_first() {
         Some((word, services)) => (word, services),
         None => return call.usage.fail(),
     };

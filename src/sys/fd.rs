@@ -170,6 +170,25 @@ pub fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
     }
 }
 
+/// Standard output, which is open from the start on, without a buffer.
+pub fn standard_output() -> BorrowedFd<'static> {
+    // SAFETY: nobody closes it.
+    unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) }
+}
+
+/// Writes all of `bytes`, waiting where that takes time.
+pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match nix::unistd::write(fd, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Reads from `fd` what is there, up to the length of `buffer`; waits when nothing is. 0 is the end.
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: read writes no more than the length of the buffer.
