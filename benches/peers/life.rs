@@ -16,10 +16,9 @@ pub struct Life {
     pub rounds: usize,
     /// Calls for the status of all services in each life.
     pub looks: usize,
+    /// How long a tree rests after its start, before its memory is looked at.
+    pub settled: Duration,
 }
-
-/// How long a tree rests after its start, before its memory is looked at.
-const SETTLED: Duration = Duration::from_millis(700);
 
 pub fn measure(
     life: &Life,
@@ -34,6 +33,9 @@ pub fn measure(
         for turn in 0..suites.len() {
             let last = suites.len() - 1;
             let suite = &mut suites[if round % 2 == 0 { turn } else { last - turn }];
+            if life.with_log && !suite.has_logs() {
+                continue;
+            }
             if !suite.holds(life.services) {
                 report.note(format!("{}: holds no {} services", suite.name, life.services));
                 continue;
@@ -56,7 +58,7 @@ fn one(life: &Life, suite: &mut Suite, helper: &mut Helper, work: &Path, report:
     suite.lay_out(helper, work, &names, life.with_log)?;
     process::calm(Duration::from_secs(1));
     let up = suite.boot(helper, &names)?;
-    process::rest(SETTLED)?;
+    process::rest(life.settled)?;
     let supervisors = suite.supervisors(helper, &Processes::read());
     let cpu = process::cpu_of(&supervisors) as f64;
     let memory = process::pss_of(&supervisors) as f64;

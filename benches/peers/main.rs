@@ -137,6 +137,7 @@ fn place(matches: &ArgMatches) -> PathBuf {
 fn measure_in(work: &Path, matches: &ArgMatches) -> Outcome<()> {
     let mut suites = suites(work, matches)?;
     let mut helper = Helper::build(work)?;
+    suites.push(Suite::floor(&helper));
     let names: Vec<String> = suites.iter().map(|suite| suite.name.clone()).collect();
     let ours = suites.iter().filter(|suite| suite.is_ours).count();
     let wanted: Vec<Row> = match matches.get_many::<String>("row") {
@@ -146,27 +147,11 @@ fn measure_in(work: &Path, matches: &ArgMatches) -> Outcome<()> {
         }
         None => Row::ALL.to_vec(),
     };
-    let mut report = Report::new(names, ours, wanted);
+    let peers = suites.iter().filter(|suite| suite.is_peer()).count();
+    let mut report = Report::new(names, ours, peers, wanted);
     let extent = if matches.get_flag("quick") { quick() } else { full() };
-    for life in &extent.lives {
-        let rows: &[Row] = match life.with_log {
-            true => &[Row::MemoryWithLog],
-            false => &[Row::Memory, Row::Up, Row::StartCpu, Row::Down, Row::StatusOfAll],
-        };
-        if report.wants(rows) {
-            life::measure(life, &mut suites, &mut helper, work, &mut report)?;
-        }
-    }
-    let resident =
-        [Row::Restart, Row::RestartCpu, Row::Control, Row::SvRestart, Row::Status, Row::Detect, Row::Notice, Row::Idle];
-    if report.wants(&resident) {
-        resident::measure(&extent.plan, &mut suites, &mut helper, work, &mut report)?;
-    }
-    if report.wants(&[Row::Chpst]) {
-        alone::chpst(extent.execs, &suites, &helper, &mut report)?;
-    }
-    alone::loggers(extent.log_rounds, extent.log_megabytes, &suites, &helper, work, &mut report)?;
-
+    // What was measured is told, also when it is cut short.
+    let outcome = measure_all(&extent, &mut suites, &mut helper, work, &mut report);
     if matches.get_flag("markdown") {
         eprint!("{}", report.text());
         print!("{}", report.markdown(extent.main));
@@ -176,11 +161,39 @@ fn measure_in(work: &Path, matches: &ArgMatches) -> Outcome<()> {
     if let Some(path) = matches.get_one::<PathBuf>("svg") {
         fs::write(path, picture::growth(&report)).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    Ok(())
+    outcome
+}
+
+fn measure_all(
+    extent: &Extent,
+    suites: &mut [Suite],
+    helper: &mut Helper,
+    work: &Path,
+    report: &mut Report,
+) -> Outcome<()> {
+    for life in &extent.lives {
+        let rows: &[Row] = match life.with_log {
+            true => &[Row::MemoryWithLog],
+            false => &[Row::Memory, Row::Up, Row::StartCpu, Row::Down, Row::StatusOfAll],
+        };
+        if report.wants(rows) {
+            life::measure(life, suites, helper, work, report)?;
+        }
+    }
+    let resident =
+        [Row::Restart, Row::RestartCpu, Row::Control, Row::SvRestart, Row::Status, Row::Detect, Row::Notice, Row::Idle];
+    if report.wants(&resident) {
+        resident::measure(&extent.plan, suites, helper, work, report)?;
+    }
+    if report.wants(&[Row::Chpst]) {
+        alone::chpst(extent.execs, suites, helper, report)?;
+    }
+    alone::loggers(extent.log_rounds, extent.log_megabytes, suites, helper, work, report)
 }
 
 fn quick() -> Extent {
-    let life = |services, with_log, looks| Life { services, with_log, rounds: 1, looks };
+    let settled = Duration::from_millis(300);
+    let life = |services, with_log, looks| Life { services, with_log, rounds: 1, looks, settled };
     Extent {
         lives: vec![life(10, false, 0), life(200, false, 3), life(20, true, 0)],
         main: 200,
@@ -188,7 +201,7 @@ fn quick() -> Extent {
             services: 30,
             deeds: 30,
             restarts: 4,
-            changes: 5,
+            changes: 3,
             polled_changes: 1,
             idle_rounds: 1,
             idle: Duration::from_secs(5),
@@ -200,27 +213,28 @@ fn quick() -> Extent {
 }
 
 fn full() -> Extent {
-    let life = |services, rounds, looks| Life { services, with_log: false, rounds, looks };
+    let settled = Duration::from_millis(700);
+    let life = |services, with_log, rounds, looks| Life { services, with_log, rounds, looks, settled };
     Extent {
         lives: vec![
-            life(10, 5, 0),
-            life(100, 5, 0),
-            life(1000, 3, 5),
-            life(5000, 1, 0),
-            Life { services: 100, with_log: true, rounds: 3, looks: 0 },
+            life(10, false, 3, 0),
+            life(100, false, 3, 0),
+            life(1000, false, 3, 5),
+            life(5000, false, 1, 0),
+            life(100, true, 3, 0),
         ],
         main: 1000,
         plan: Plan {
             services: 100,
             deeds: 200,
             restarts: 30,
-            changes: 20,
-            polled_changes: 6,
+            changes: 10,
+            polled_changes: 5,
             idle_rounds: 3,
             idle: Duration::from_secs(10),
         },
         execs: 300,
-        log_rounds: 5,
+        log_rounds: 3,
         log_megabytes: 128,
     }
 }

@@ -9,6 +9,13 @@
  *   tool launch SIGNAL NAME PROG ...  announces a start and becomes PROG, which gets SIGNAL if the bench is killed
  *   tool lines BYTES CHUNK            writes so many bytes, in lines of 100, so many bytes a call
  *
+ * and the floor, which is the least that a suite can cost: it starts, waits and tells, and does nothing else.
+ *
+ *   tool scan DIRECTORY               starts `tool supervise NAME` for each entry, and for new ones; ends them at TERM
+ *   tool supervise DIRECTORY          starts ./run again and again, and sends it HUP for each `h` in ./control
+ *   tool become UID GID PROG ...      becomes somebody, then PROG
+ *   tool keep FILE                    writes what it reads to a file, which begins anew after 10 MB
+ *
  * An announcement is 64 bytes in the FIFO whose path is compiled in (ANNOUNCE): nanoseconds of CLOCK_MONOTONIC (u64),
  * pid (u32), what happened (u32: 'L' launched, 'S' started, 'H' got HUP), name (48 bytes, zeros at its end).
  */
@@ -44,8 +51,10 @@ __asm__(".text\n.globl _start\n_start:\n\txorl %ebp, %ebp\n\tmovq %rsp, %rdi\n\t
 __asm__(".text\n.globl _start\n_start:\n\tmov x29, xzr\n\tmov x0, sp\n\tbl begin\n");
 #endif
 
-enum { CURRENT_DIRECTORY = -100, WRITE_ONLY = 1, NONBLOCK = 04000, CLOSE_ON_EXEC = 02000000 };
-enum { MONOTONIC = 1, BLOCK = 0, SET_MASK = 2, HANGUP = 1, PARENT_DEATH_SIGNAL = 1 };
+enum { CURRENT_DIRECTORY = -100, WRITE_ONLY = 1, READ_WRITE = 2, CREATE = 0100, NONBLOCK = 04000 };
+enum { CLOSE_ON_EXEC = 02000000, FIFO = 010000, ENTRY_CREATED = 0x100 };
+enum { MONOTONIC = 1, BLOCK = 0, SET_MASK = 2, PARENT_DEATH_SIGNAL = 1, WITHOUT_WAITING = 1 };
+enum { HANGUP = 1, TERMINATE = 15, CHILD_DIED = 17, SHARE_MEMORY = 0x100, PARENT_WAITS = 0x4000 };
 
 static u64 now(void) {
 	long time[2] = { 0, 0 };
@@ -121,12 +130,143 @@ static void write_lines(u64 bytes, u64 chunk) {
 		}
 }
 
+static void keep(const char *file) {
+	static char block[65536];
+	long count;
+	int fd = (int)CALL(openat, CURRENT_DIRECTORY, file, WRITE_ONLY | CREATE, 0644);
+	u64 size = 0;
+
+	while ((count = CALL(read, 0, block, sizeof block, 0)) > 0) {
+		CALL(write, fd, block, count, 0);
+		size += (u64)count;
+		if (size > 10000000) {
+			CALL(ftruncate, fd, 0, 0, 0);
+			CALL(lseek, fd, 0, 0, 0);
+			size = 0;
+		}
+	}
+}
+
+/* Its memory is the parent's until it executes the program, so it has a frame of its own. */
+static __attribute__((noinline)) long start(const char *program, char **arguments, char **environment) {
+	u64 none = 0;
+	long pid = CALL(clone, SHARE_MEMORY | PARENT_WAITS | CHILD_DIED, 0, 0, 0);
+	if (pid == 0) {
+		CALL(rt_sigprocmask, SET_MASK, &none, 0, 8);
+		CALL(execve, program, arguments, environment, 0);
+		leave(111);
+	}
+	return pid;
+}
+
+struct wanted { int fd; short events, found; };
+
+/* A descriptor that is readable when TERM or SIGCHLD has come. */
+static int signals(void) {
+	u64 set = 1 << (TERMINATE - 1) | 1 << (CHILD_DIED - 1);
+	CALL(rt_sigprocmask, SET_MASK, &set, 0, 8);
+	return (int)CALL(signalfd4, -1, &set, 8, CLOSE_ON_EXEC | NONBLOCK);
+}
+
+static void supervise(const char *directory, char **environment) {
+	char *run[] = { "./run", 0 }, bytes[64];
+	struct wanted wanted[2] = { { .events = 1 }, { .events = 1 } };
+	static u32 received[32]; /* a signalfd_siginfo begins with the signal's number */
+	int is_over = 0;
+
+	if (CALL(chdir, directory, 0, 0, 0))
+		leave(111);
+	CALL(mknodat, CURRENT_DIRECTORY, "control", FIFO | 0600, 0);
+	wanted[0].fd = (int)CALL(openat, CURRENT_DIRECTORY, "control", READ_WRITE | NONBLOCK | CLOSE_ON_EXEC, 0);
+	wanted[1].fd = signals();
+	while (!is_over) {
+		long pid = start("./run", run, environment);
+		for (int is_up = 1; is_up;) {
+			CALL(ppoll, wanted, 2, 0, 0);
+			if (wanted[0].found & 1) {
+				long count = CALL(read, wanted[0].fd, bytes, sizeof bytes, 0);
+				for (long i = 0; i < count; i++)
+					if (bytes[i] == 'h')
+						CALL(kill, pid, HANGUP, 0, 0);
+			}
+			while (CALL(read, wanted[1].fd, received, sizeof received, 0) > 0)
+				if (received[0] == TERMINATE) {
+					is_over = 1;
+					CALL(kill, pid, TERMINATE, 0, 0);
+				}
+			is_up = CALL(wait4, pid, 0, WITHOUT_WAITING, 0) != pid;
+		}
+	}
+}
+
+static long supervisors[8192];
+static int supervisor_count;
+
+static void add(char *name, char *self, char **environment) {
+	char *words[] = { self, "supervise", name, 0 };
+	if (name[0] != '.' && supervisor_count < 8192)
+		supervisors[supervisor_count++] = start(self, words, environment);
+}
+
+static void scan(const char *directory, char *self, char **environment) {
+	static char entries[8192] __attribute__((aligned(8)));
+	struct wanted wanted[2] = { { .events = 1 }, { .events = 1 } };
+	static u32 received[32];
+	long count;
+	int here;
+
+	if (CALL(chdir, directory, 0, 0, 0))
+		leave(111);
+	wanted[0].fd = (int)CALL(inotify_init1, CLOSE_ON_EXEC | NONBLOCK, 0, 0, 0);
+	CALL(inotify_add_watch, wanted[0].fd, ".", ENTRY_CREATED, 0);
+	wanted[1].fd = signals();
+	here = (int)CALL(openat, CURRENT_DIRECTORY, ".", CLOSE_ON_EXEC, 0);
+	/* linux_dirent64: 8 + 8 bytes, length (u16), type (u8), name */
+	while ((count = CALL(getdents64, here, entries, sizeof entries, 0)) > 0)
+		for (long at = 0; at < count; at += *(unsigned short *)(entries + at + 16))
+			add(entries + at + 19, self, environment);
+	CALL(close, here, 0, 0, 0);
+	for (;;) {
+		CALL(ppoll, wanted, 2, 0, 0);
+		/* inotify_event: 12 bytes, length of the name (u32), name */
+		while ((count = CALL(read, wanted[0].fd, entries, sizeof entries, 0)) > 0)
+			for (long at = 0; at < count; at += 16 + *(u32 *)(entries + at + 12))
+				add(entries + at + 16, self, environment);
+		while (CALL(read, wanted[1].fd, received, sizeof received, 0) > 0)
+			if (received[0] == TERMINATE) {
+				for (int i = 0; i < supervisor_count; i++)
+					CALL(kill, supervisors[i], TERMINATE, 0, 0);
+				while (CALL(wait4, -1, 0, 0, 0) > 0)
+					;
+				leave(0);
+			}
+	}
+}
+
 void begin(long *stack) {
 	long count = stack[0];
 	char **arguments = (char **)(stack + 1), **environment = arguments + count + 1;
 	u64 none = 0;
 
 	switch (count < 2 ? 0 : arguments[1][1]) {
+	case 'u': /* supervise */
+		supervise(arguments[2], environment);
+		leave(0);
+		break;
+	case 'c': /* scan */
+		scan(arguments[2], arguments[0], environment);
+		break;
+	case 'e': /* become, keep */
+		if (arguments[1][0] == 'k') {
+			keep(arguments[2]);
+			leave(0);
+		}
+		if (CALL(setgroups, 0, 0, 0, 0) || CALL(setgid, number(arguments[3]), 0, 0, 0) ||
+			CALL(setuid, number(arguments[2]), 0, 0, 0))
+			leave(111);
+		CALL(execve, arguments[4], arguments + 4, environment, 0);
+		leave(111);
+		break;
 	case 'r': /* true */
 		leave(0);
 		break;

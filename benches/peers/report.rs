@@ -112,18 +112,19 @@ struct Summary {
 
 /// All samples of a run, and what went wrong in it.
 pub struct Report {
-    /// Names of the suites, ours first.
+    /// Names of the suites: first ours, then the peers, then the floor.
     suites: Vec<String>,
     ours: usize,
+    peers: usize,
     wanted: Vec<Row>,
     samples: Vec<Samples>,
     notes: Vec<String>,
 }
 
 impl Report {
-    /// `ours` is how many of the suites are builds of ours. Samples of other rows than the wanted ones are not kept.
-    pub fn new(suites: Vec<String>, ours: usize, wanted: Vec<Row>) -> Report {
-        Report { suites, ours, wanted, samples: Vec::new(), notes: Vec::new() }
+    /// Of the suites the first are builds of ours, then so many are peers. Samples of rows that are not wanted are not kept.
+    pub fn new(suites: Vec<String>, ours: usize, peers: usize, wanted: Vec<Row>) -> Report {
+        Report { suites, ours, peers, wanted, samples: Vec::new(), notes: Vec::new() }
     }
 
     /// Takes a sample in the unit of the row.
@@ -174,7 +175,8 @@ impl Report {
     /// How many times as much the last of our builds has as the best peer; throughput and everything else alike.
     fn to_best_peer(&self, row: Row, size: usize) -> Option<f64> {
         let mine = self.median(row, self.suites.get(self.ours.checked_sub(1)?)?, size)?;
-        let peers = self.suites[self.ours..].iter().filter_map(|peer| self.median(row, peer, size));
+        let peers =
+            self.suites[self.ours..self.ours + self.peers].iter().filter_map(|peer| self.median(row, peer, size));
         let best = peers.reduce(if row.more_is_better() { f64::max } else { f64::min })?;
         (best != 0.0).then(|| mine / best)
     }
@@ -232,7 +234,11 @@ impl Report {
             let title = if size == 0 { row.title().to_owned() } else { format!("{}, {size} services", row.title()) };
             let unit = if row.unit().is_empty() { String::new() } else { format!(", {}", row.unit()) };
             let cells = self.suites.iter().map(|suite| self.cell(row, suite, size));
-            let ratio = self.to_best_peer(row, size).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+            let ratio = match self.to_best_peer(row, size) {
+                Some(ratio) if ratio < 0.005 => "< 0.01".to_owned(),
+                Some(ratio) => format!("{ratio:.2}"),
+                None => "-".to_owned(),
+            };
             let _ = writeln!(out, "| {title}{unit} | {} | {ratio} |", cells.collect::<Vec<_>>().join(" | "));
         }
         let growth = [(Row::Memory, "memory per service, PSS, kB"), (Row::Up, "start per service, µs")];

@@ -66,6 +66,14 @@ impl Tree<'_> {
         Ok(found.time)
     }
 
+    /// The process of a service, and that of its supervisor.
+    fn supervised(&self, name: &str) -> Option<(Pid, Pid)> {
+        let (service, _) = *self.live.get(name)?;
+        let supervisor = process::parent(service)?;
+        let is_one = Some(supervisor) != self.suite.scanner() && supervisor != Pid::this();
+        is_one.then_some((service, supervisor))
+    }
+
     fn supervisors(&self, helper: &Helper, processes: &Processes) -> Vec<Pid> {
         self.suite.supervisors(helper, processes)
     }
@@ -134,8 +142,9 @@ pub fn measure(
             let (name, _) = tree.service()?;
             let Some(mut command) = tree.suite.restart(&name) else { return Ok(None) };
             helper.forget()?;
-            let took = process::run(&mut command, PATIENCE)?;
+            let took = process::run(&mut command, PATIENCE);
             tree.started(helper, &name)?;
+            let took = took?;
             Ok((turn > 0).then_some(took as f64 / 1e6))
         })?;
     }
@@ -156,7 +165,7 @@ pub fn measure(
 
 /// Does a deed in each tree in turn, back and forth, and takes what it gives as a sample of the row.
 ///
-/// A tree in which it fails has no further turn.
+/// A tree in which it has failed three times has no further turn.
 fn in_turn(
     count: usize,
     trees: &mut [Tree],
@@ -164,11 +173,11 @@ fn in_turn(
     row: Row,
     mut deed: impl FnMut(&mut Tree, usize) -> Outcome<Option<f64>>,
 ) -> Outcome<()> {
-    let mut failed = vec![false; trees.len()];
+    let mut failed = vec![0; trees.len()];
     for turn in 0..count {
         for step in 0..trees.len() {
             let which = if turn % 2 == 0 { step } else { trees.len() - 1 - step };
-            if failed[which] {
+            if failed[which] == 3 {
                 continue;
             }
             let tree = &mut trees[which];
@@ -179,7 +188,7 @@ fn in_turn(
                 Ok(None) => {}
                 Err(error) => {
                     process::go_on()?;
-                    failed[which] = true;
+                    failed[which] += 1;
                     report.note(format!("{}: {}: {error}", tree.suite.name, row.name()));
                 }
             }
@@ -214,7 +223,7 @@ fn kills(plan: &Plan, trees: &mut [Tree], helper: &mut Helper, report: &mut Repo
 
 fn idle(plan: &Plan, trees: &[Tree], helper: &Helper, report: &mut Report) -> Outcome<()> {
     // What a start has put off is over by then.
-    process::rest(Duration::from_secs(4))?;
+    process::rest(Duration::from_secs(2))?;
     let processes = Processes::read();
     let supervisors: Vec<Vec<Pid>> = trees.iter().map(|tree| tree.supervisors(helper, &processes)).collect();
     for _ in 0..plan.idle_rounds {
@@ -291,7 +300,7 @@ fn detect(plan: &Plan, trees: &mut [Tree], helper: &mut Helper, report: &mut Rep
 /// Kills supervisors; their successors are seen as soon as they open their lock.
 fn notice(plan: &Plan, trees: &mut [Tree], helper: &mut Helper, report: &mut Report) -> Outcome<()> {
     for turn in 0..plan.changes {
-        for tree in trees.iter_mut().filter(|tree| !tree.suite.polls()) {
+        for tree in trees.iter_mut().filter(|tree| tree.suite.replaces() && !tree.suite.polls()) {
             // An s6 supervisor that did not live for a second has a successor a second later only.
             process::rest(Duration::from_millis(20))?;
             process::calm(BRIEFLY);
@@ -313,11 +322,10 @@ fn notice_in(trees: &mut [&mut Tree], turn: usize, report: &mut Report) -> Outco
     let mut orphans = Vec::new();
     for (which, tree) in trees.iter().enumerate() {
         let name = &tree.names[turn % tree.names.len()];
-        let (service, _) = *tree.live.get(name).ok_or_else(|| format!("{name} was lost"))?;
-        let supervisor = process::parent(service).ok_or_else(|| format!("{name} is gone"))?;
-        if Some(supervisor) == tree.suite.scanner() || supervisor == Pid::this() {
-            return Err(format!("{name} has no supervisor").into());
-        }
+        let Some((service, supervisor)) = tree.supervised(name) else {
+            report.note(format!("{}: notice: {name} has no supervisor", tree.suite.name));
+            continue;
+        };
         let watch = inotify.add_watch(&tree.suite.lock(name), AddWatchFlags::IN_OPEN)?;
         let begin = now();
         signal::kill(supervisor, Signal::SIGKILL)?;

@@ -37,6 +37,8 @@ enum Kind {
         grows: &'static str,
     },
     Daemontools,
+    /// The helper itself: the least that a suite can cost.
+    Floor,
 }
 
 /// What its log service writes.
@@ -61,6 +63,11 @@ impl Suite {
 
     fn new(name: &str, bin: PathBuf, kind: Kind, is_ours: bool) -> Suite {
         Suite { name: name.to_owned(), is_ours, kind, bin, home: PathBuf::new(), scanner: None }
+    }
+
+    /// What only starts, waits and tells.
+    pub fn floor(helper: &Helper) -> Suite {
+        Suite::new("floor", helper.tool.clone(), Kind::Floor, false)
     }
 
     /// The suites in a directory into which packages were unpacked, or which has the programs in it.
@@ -88,14 +95,29 @@ impl Suite {
         Ok(found)
     }
 
+    /// Whether it is somebody else's.
+    pub fn is_peer(&self) -> bool {
+        !self.is_ours && self.kind != Kind::Floor
+    }
+
     /// Whether it looks for changes every few seconds only.
     pub fn polls(&self) -> bool {
-        !self.is_ours && !matches!(self.kind, Kind::S6 { .. })
+        self.is_peer() && !matches!(self.kind, Kind::S6 { .. })
+    }
+
+    /// Whether it starts another supervisor when one has died.
+    pub fn replaces(&self) -> bool {
+        self.kind != Kind::Floor
+    }
+
+    /// Whether it can have log services.
+    pub fn has_logs(&self) -> bool {
+        self.kind != Kind::Floor
     }
 
     /// Whether it can hold so many services.
     pub fn holds(&self, count: usize) -> bool {
-        self.is_ours || self.kind != Kind::Runit && self.kind != Kind::Daemontools || count <= 1000
+        !self.polls() || count <= 1000
     }
 
     pub fn names(&self, numbers: std::ops::Range<usize>) -> Vec<String> {
@@ -126,7 +148,7 @@ impl Suite {
         fs::hard_link(self.payload(helper), service.join("run"))?;
         if with_log {
             fs::create_dir_all(service.join("log/main"))?;
-            let logger = self.logger(Path::new("./main"), Stamps::Tai64n);
+            let logger = self.logger(Path::new("./main"), Stamps::Tai64n).ok_or("it has no logger")?;
             let words: Vec<String> = std::iter::once(logger.get_program())
                 .chain(logger.get_args())
                 .map(|word| word.to_string_lossy().into_owned())
@@ -151,6 +173,7 @@ impl Suite {
             Kind::Runit => self.command("runsvdir", &["-P"]),
             Kind::S6 { grows } => self.command("s6-svscan", &[grows, "6000"]),
             Kind::Daemontools => self.command("svscan", &[]),
+            Kind::Floor => self.tool(&["scan"]),
         };
         let output = File::create(self.home.join("output"))?;
         let child = self
@@ -211,7 +234,7 @@ impl Suite {
     fn stop_signal(&self) -> Signal {
         match self.kind {
             Kind::Runit => Signal::SIGHUP,
-            Kind::S6 { .. } | Kind::Daemontools => Signal::SIGTERM,
+            Kind::S6 { .. } | Kind::Daemontools | Kind::Floor => Signal::SIGTERM,
         }
     }
 
@@ -234,13 +257,14 @@ impl Suite {
         match self.kind {
             // Without a report it waits a second before every start.
             Kind::S6 { .. } => &helper.ready,
-            Kind::Runit | Kind::Daemontools => &helper.payload,
+            Kind::Runit | Kind::Daemontools | Kind::Floor => &helper.payload,
         }
     }
 
     /// The control FIFO, to write an `h` into.
     pub fn control(&self, name: &str) -> Outcome<File> {
-        let path = self.directory(name).join("supervise/control");
+        let control = if self.kind == Kind::Floor { "control" } else { "supervise/control" };
+        let path = self.directory(name).join(control);
         Ok(OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?)
     }
 
@@ -249,11 +273,13 @@ impl Suite {
         self.directory(name).join("supervise/lock")
     }
 
+    /// The floor executes what does nothing.
     pub fn status(&self, name: &str) -> Command {
         let mut command = match self.kind {
             Kind::Runit => self.command("sv", &["status"]),
             Kind::S6 { .. } => self.command("s6-svstat", &[]),
             Kind::Daemontools => self.command("svstat", &[]),
+            Kind::Floor => self.tool(&["true"]),
         };
         command.arg(self.directory(name));
         command
@@ -264,7 +290,7 @@ impl Suite {
         let mut command = match self.kind {
             Kind::Runit => self.command("sv", &["status"]),
             Kind::Daemontools => self.command("svstat", &[]),
-            Kind::S6 { .. } => return None,
+            Kind::S6 { .. } | Kind::Floor => return None,
         };
         command.args(names.iter().map(|name| self.directory(name)));
         Some(command)
@@ -275,7 +301,7 @@ impl Suite {
         let mut command = match self.kind {
             Kind::Runit => self.command("sv", &["restart"]),
             Kind::S6 { .. } => self.command("s6-svc", &["-wr", "-T9000", "-r"]),
-            Kind::Daemontools => return None,
+            Kind::Daemontools | Kind::Floor => return None,
         };
         command.arg(self.directory(name));
         Some(command)
@@ -297,11 +323,12 @@ impl Suite {
             Kind::Runit => self.command("chpst", &["-u", &format!("{}:{}", user.name, group.name)]),
             Kind::S6 { .. } => self.command("s6-setuidgid", &[&user.name]),
             Kind::Daemontools => self.command("setuidgid", &[&user.name]),
+            Kind::Floor => self.tool(&["become", &user.uid.to_string(), &group.gid.to_string()]),
         })
     }
 
-    /// A logger that keeps ten old files of a megabyte in `directory`.
-    pub fn logger(&self, directory: &Path, stamps: Stamps) -> Command {
+    /// A logger that keeps ten old files of a megabyte in `directory`, or as much in one; nothing where there is none.
+    pub fn logger(&self, directory: &Path, stamps: Stamps) -> Option<Command> {
         let stamped = stamps == Stamps::Tai64n;
         let mut command = match (self.kind, stamped) {
             (Kind::Runit, true) => self.command("svlogd", &["-t"]),
@@ -310,9 +337,15 @@ impl Suite {
             (Kind::S6 { .. }, false) => self.command("s6-log", &["n10", "s1000000"]),
             (Kind::Daemontools, true) => self.command("multilog", &["t", "n10", "s1000000"]),
             (Kind::Daemontools, false) => self.command("multilog", &["n10", "s1000000"]),
+            (Kind::Floor, true) => return None,
+            (Kind::Floor, false) => {
+                let mut command = self.tool(&["keep"]);
+                command.arg(directory.join("current"));
+                return Some(command);
+            }
         };
         command.arg(directory);
-        command
+        Some(command)
     }
 
     /// What is in a log directory before its logger starts.
@@ -321,6 +354,13 @@ impl Suite {
             fs::write(directory.join("config"), "s1000000\nn10\n")?;
         }
         Ok(())
+    }
+
+    /// The helper, which is the program of the floor.
+    fn tool(&self, words: &[&str]) -> Command {
+        let mut command = self.with_environment(&self.bin);
+        command.args(words);
+        command
     }
 
     fn command(&self, program: &str, words: &[&str]) -> Command {
