@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use memchr::{memchr, memrchr};
+
 /// A part of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
@@ -42,7 +44,8 @@ impl Replace {
 
 /// Cuts a stream into lines, of any length and in fixed space.
 ///
-/// The head of a line is gathered until it is complete; the rest of a long one passes through.
+/// The head of a line is gathered until it is complete, unless it is there at once and stays as it is; the rest of a
+/// long one passes through.
 #[derive(Debug)]
 pub struct Cutter {
     head: Vec<u8>,
@@ -87,8 +90,11 @@ impl Cutter {
             self.began = now;
         }
         let reach = &input[..input.len().min(self.max_head - self.head.len())];
-        let newline = reach.iter().position(|byte| *byte == b'\n');
+        let newline = memchr(b'\n', reach);
         let text = &reach[..newline.unwrap_or(reach.len())];
+        if newline.is_some() && self.head.is_empty() && self.replace.is_none() {
+            return (text.len() + 1, Some(Piece { part: Part::Whole, text, began: now }));
+        }
         self.head.extend_from_slice(text);
         if newline.is_some() {
             (text.len() + 1, Some(self.give(Part::Whole)))
@@ -97,6 +103,15 @@ impl Cutter {
         } else {
             (text.len(), None)
         }
+    }
+
+    /// How many bytes at the front of `input` are whole lines, of any length, that stay as they are.
+    ///
+    /// Whoever does the same with every line may take them at once, and go on with [`Cutter::next`] after them. None
+    /// are whole within a line, and none stay as they are where bytes are replaced.
+    pub fn whole_lines(&self, input: &[u8]) -> usize {
+        let is_within_line = self.place == Place::Rest || self.held() > 0;
+        if is_within_line || self.replace.is_some() { 0 } else { memrchr(b'\n', input).map_or(0, |at| at + 1) }
     }
 
     /// What is left when no more bytes will come, ended with the newline that it lacks.
@@ -127,7 +142,7 @@ impl Cutter {
 
     fn rest<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Piece<'a>>) {
         let reach = &input[..input.len().min(self.max_head)];
-        let newline = reach.iter().position(|byte| *byte == b'\n');
+        let newline = memchr(b'\n', reach);
         let text = &reach[..newline.map_or(reach.len(), |at| at + 1)];
         if newline.is_some() {
             self.place = Place::HeadDone;
@@ -187,6 +202,19 @@ mod tests {
     fn heads_alone_are_replaced() {
         let replace = Replace { with: b'?', also: b"xy".to_vec() };
         assert_eq!(pieces(Cutter::new(5, Some(replace)), &["\tx~ \x7f\txy\n"]), ["??~ ?>", "\txy\n~"]);
+    }
+
+    #[test]
+    fn whole_lines_may_be_taken_at_once_but_not_within_a_line_and_not_where_bytes_are_replaced() {
+        let mut cutter = Cutter::new(3, None);
+        assert_eq!(cutter.whole_lines(b"a\nlong line\nb"), 12);
+        assert_eq!(cutter.whole_lines(b"abc"), 0);
+        for (input, within_line) in [(&b"ab"[..], true), (b"\n", false), (b"abc", true), (b"d", true), (b"\n", false)] {
+            cutter.next(input, Duration::ZERO);
+            assert_eq!(cutter.whole_lines(b"x\ny"), if within_line { 0 } else { 2 });
+        }
+        let replace = Replace { with: b'?', also: vec![] };
+        assert_eq!(Cutter::new(3, Some(replace)).whole_lines(b"x\n"), 0);
     }
 
     #[test]

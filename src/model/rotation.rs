@@ -1,5 +1,7 @@
 //! When svlogd rotates `current`, and which old files it deletes.
 
+use memchr::{memchr, memrchr};
+
 use super::tai::Label;
 
 /// The size of `current`, and when it is large enough.
@@ -76,9 +78,12 @@ impl Limits {
             Some(full_at) => full_at.max(1),
             None => self.max_bytes,
         };
-        let mut taken = 0;
-        let mut end = size.end;
-        for line in waiting.split_inclusive(|byte| *byte == b'\n') {
+        // Lines that end before it could be full are not looked at one by one.
+        let surely = usize::try_from(full_at.saturating_sub(size.bytes)).unwrap_or(usize::MAX);
+        let mut taken = memrchr(b'\n', &waiting[..surely.min(waiting.len())]).map_or(0, |at| at + 1);
+        let mut end = if taken > 0 { End::Line } else { size.end };
+        while taken < waiting.len() {
+            let line = first_line(&waiting[taken..]);
             let bytes = size.bytes + taken as u64;
             let room = self.max_bytes - bytes;
             let length = line.len() as u64;
@@ -97,6 +102,11 @@ impl Limits {
         let full_of_lines = size.bytes >= full_at && size.end == End::Line;
         if taken == 0 && (full_of_lines || !waiting.is_empty()) { Step::Rotate } else { write_or_rest(taken) }
     }
+}
+
+/// The bytes up to the first newline, with it; all where there is none.
+fn first_line(text: &[u8]) -> &[u8] {
+    &text[..memchr(b'\n', text).map_or(text.len(), |at| at + 1)]
 }
 
 fn write_or_rest(bytes: usize) -> Step {

@@ -31,6 +31,31 @@ impl Form {
     }
 }
 
+/// What stands before lines: a stamp and a space, or nothing. Lines that began at the same time share the work.
+#[derive(Clone, Debug)]
+pub struct Stamper {
+    form: Option<Form>,
+    began: Option<Duration>,
+    text: [u8; LENGTH + 1],
+}
+
+impl Stamper {
+    /// A stamper of this form; without one, nothing stands before lines.
+    pub fn new(form: Option<Form>) -> Stamper {
+        Stamper { form, began: None, text: [b' '; LENGTH + 1] }
+    }
+
+    /// What stands before a line that began at this time since 1970.
+    pub fn before(&mut self, began: Duration) -> &[u8] {
+        let Some(form) = self.form else { return &[] };
+        if self.began != Some(began) {
+            self.began = Some(began);
+            self.text[..LENGTH].copy_from_slice(&form.stamp(began));
+        }
+        &self.text
+    }
+}
+
 fn utc(since_1970: Duration, between: u8) -> [u8; LENGTH] {
     const DAY: u64 = 24 * 60 * 60;
     let (days, second) = (since_1970.as_secs() / DAY, since_1970.as_secs() % DAY);
@@ -85,6 +110,16 @@ mod tests {
         assert_eq!(Form::Label.stamp(moment), *b"@400000003b9aca0a3ade7edf");
         assert_eq!(Form::Underscore.stamp(moment), *b"2001-09-09_01:46:40.98765");
         assert_eq!(Form::Iso.stamp(moment), *b"2001-09-09T01:46:40.98765");
+    }
+
+    #[test]
+    fn each_line_has_the_stamp_of_its_time() {
+        let mut stamper = Stamper::new(Some(Form::Underscore));
+        for second in [1, 1, 0, 2] {
+            let expected = format!("1970-01-01_00:00:0{second}.00000 ");
+            assert_eq!(stamper.before(Duration::from_secs(second)), expected.as_bytes());
+        }
+        assert_eq!(Stamper::new(None).before(Duration::ZERO), b"");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::mem;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -206,6 +207,21 @@ impl Log {
         }
     }
 
+    /// Whether it takes every line as it is, so that [`Log::pass`] does.
+    pub fn takes_all(&self) -> bool {
+        let Config { to_file, udp, prefix, rules, .. } = &self.config;
+        self.open.is_none() || *to_file && udp.is_none() && prefix.is_empty() && rules.is_empty()
+    }
+
+    /// Writes whole lines, of which it [takes all](Log::takes_all), without keeping them first; what cannot be
+    /// written waits. Nothing may wait before.
+    pub fn pass(&mut self, lines: &[u8], tools: &Tools, now: Instant) {
+        if self.is_open() {
+            let written = self.write(lines, tools, now);
+            self.waiting.extend_from_slice(&lines[written..]);
+        }
+    }
+
     /// Rotates at the next [`Log::settle`], unless `current` is empty.
     pub fn rotate_soon(&mut self) {
         if let Some(open) = &mut self.open {
@@ -215,19 +231,27 @@ impl Log {
 
     /// Writes what waits, and rotates what is due. A failure is said, and tried again after a pause; its end is said.
     pub fn settle(&mut self, tools: &Tools, now: Instant) {
-        let Some(open) = &mut self.open else { return };
+        let mut waiting = mem::take(&mut self.waiting);
+        let written = self.write(&waiting, tools, now);
+        waiting.drain(..written);
+        self.waiting = waiting;
+    }
+
+    /// Writes `bytes`, before all that waits, and rotates what is due: how many were written.
+    fn write(&mut self, bytes: &[u8], tools: &Tools, now: Instant) -> usize {
+        let Some(open) = &mut self.open else { return 0 };
         if open.retry.is_some_and(|retry| now < retry) {
-            return;
+            return 0;
         }
-        let held = self.waiting.len();
+        let mut left = bytes;
         let mut desk =
             Desk { name: &self.name, config: &self.config, busy: self.processor.busy(), voice: &tools.voice, open };
-        let result = desk.settle(&mut self.waiting, now);
+        let result = desk.settle(&mut left, now);
         open.retry = match result {
             Ok(()) => {
                 if let Some(since) = self.stuck_since.take() {
                     let seconds = now.saturating_duration_since(since).as_secs();
-                    let text = format!(": after {seconds} seconds, {held} bytes had waited");
+                    let text = format!(": after {seconds} seconds, {} bytes had waited", bytes.len());
                     tools.voice.warn(&[b"writing again to current: ", self.name.as_bytes(), text.as_bytes()]);
                 }
                 None
@@ -238,6 +262,7 @@ impl Log {
                 now.checked_add(PAUSE)
             }
         };
+        bytes.len() - left.len()
     }
 
     /// Starts the processor on the oldest file that waits for it, if it is free. Its end is an event.
@@ -325,7 +350,8 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn settle(&mut self, waiting: &mut Vec<u8>, now: Instant) -> Result<(), Failure> {
+    /// Writes the bytes at the front of `waiting`, which thereby goes on to the others, and rotates what is due.
+    fn settle(&mut self, waiting: &mut &[u8], now: Instant) -> Result<(), Failure> {
         if self.open.current.is_none() {
             self.open_current(now)?;
         }
@@ -391,7 +417,7 @@ impl Desk<'_> {
     }
 
     /// Writes up to `count` of the bytes that wait. A full disk takes old files first, if it may.
-    fn write(&mut self, waiting: &mut Vec<u8>, count: usize, now: Instant) -> Result<(), Failure> {
+    fn write(&mut self, waiting: &mut &[u8], count: usize, now: Instant) -> Result<(), Failure> {
         let Some(mut current) = self.open.current.as_ref() else { return Ok(()) };
         let error = match current.write(&waiting[..count]) {
             Ok(0) => io::ErrorKind::WriteZero.into(),
@@ -400,7 +426,7 @@ impl Desk<'_> {
                     self.open.too_old = self.too_old(now);
                 }
                 self.open.size = self.open.size.after(&waiting[..written]);
-                waiting.drain(..written);
+                *waiting = &waiting[written..];
                 return Ok(());
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),

@@ -19,7 +19,7 @@ use crate::cli;
 use crate::model::gate::{BETWEEN_BLOCKS, Gate, Verdict};
 use crate::model::line::{Cutter, Part, Piece};
 use crate::model::logconfig::number;
-use crate::model::stamp::{self, Form};
+use crate::model::stamp::{self, Stamper};
 use crate::msg::{Failure, Tried as _};
 use crate::svlogd::directory::Log;
 use crate::svlogd::options::Settings;
@@ -85,6 +85,7 @@ struct Program {
     logs: Vec<Log>,
     block: Block,
     cutter: Cutter,
+    stamper: Stamper,
     over: Option<Over>,
     /// None where whoever writes is trusted.
     gate: Option<Gate>,
@@ -124,6 +125,7 @@ impl Program {
             logs: directories.into_iter().map(|name| Log::new(name, &settings)).collect(),
             block: Block { bytes, start: 0, end: 0, arrived: Duration::ZERO },
             cutter: Cutter::new(settings.line, settings.replace.clone()),
+            stamper: Stamper::new(settings.stamp),
             over: None,
             gate: rate().map(|rate| Gate::new(rate, settings.stamp.map_or(0, |_| stamp::LENGTH + 1), clock::now())),
             next_block: None,
@@ -293,6 +295,7 @@ impl Program {
     /// Lets the logs take lines until the block is empty, or until one that is full cannot write.
     fn feed(&mut self) {
         let has_read = !self.block.is_empty();
+        let takes_all = self.settings.stamp.is_none() && self.gate.is_none() && self.logs.iter().all(Log::takes_all);
         while !self.block.is_empty() {
             if self.logs.iter().any(Log::is_full) {
                 let now = clock::now();
@@ -301,9 +304,12 @@ impl Program {
             if self.logs.iter().any(Log::is_full) {
                 return;
             }
+            if takes_all && self.pass_lines() {
+                continue;
+            }
             let (taken, piece) = self.cutter.next(self.block.left(), self.block.arrived);
             if let Some(piece) = piece {
-                admit(&mut self.gate, &mut self.logs, piece, self.settings.stamp);
+                admit(&mut self.gate, &mut self.logs, piece, &mut self.stamper);
             }
             self.block.start += taken;
         }
@@ -314,17 +320,34 @@ impl Program {
         }
     }
 
+    /// Writes the whole lines that the block begins with as they are, after what waits; false if none could be.
+    fn pass_lines(&mut self) -> bool {
+        let lines = if self.is_stuck() { 0 } else { self.cutter.whole_lines(self.block.left()) };
+        if lines == 0 {
+            return false;
+        }
+        let now = clock::now();
+        self.logs.iter_mut().for_each(|log| log.settle(&self.tools, now));
+        if self.is_stuck() {
+            return false;
+        }
+        let (start, end) = (self.block.start, self.block.start + lines);
+        self.logs.iter_mut().for_each(|log| log.pass(&self.block.bytes[start..end], &self.tools, now));
+        self.block.start = end;
+        true
+    }
+
     /// Says in the logs what was dropped.
     fn tell_dropped(&mut self) {
         if let Some(text) = self.gate.as_mut().and_then(Gate::tell) {
             let piece = Piece { part: Part::Whole, text: text.as_bytes(), began: clock::wall() };
-            share(&mut self.logs, piece, self.settings.stamp);
+            share(&mut self.logs, piece, &mut self.stamper);
         }
     }
 
     fn finish_line(&mut self) {
         if let Some(piece) = self.cutter.finish() {
-            admit(&mut self.gate, &mut self.logs, piece, self.settings.stamp);
+            admit(&mut self.gate, &mut self.logs, piece, &mut self.stamper);
         }
     }
 
@@ -372,28 +395,21 @@ fn rate() -> Option<u64> {
 }
 
 /// Gives a piece to all logs, unless the gate has something against it.
-fn admit(gate: &mut Option<Gate>, logs: &mut [Log], piece: Piece<'_>, form: Option<Form>) {
-    let Some(gate) = gate else { return share(logs, piece, form) };
+fn admit(gate: &mut Option<Gate>, logs: &mut [Log], piece: Piece<'_>, stamper: &mut Stamper) {
+    let Some(gate) = gate else { return share(logs, piece, stamper) };
     match gate.judge(piece.part, piece.text.len(), clock::now()) {
-        Verdict::Pass => share(logs, piece, form),
+        Verdict::Pass => share(logs, piece, stamper),
         Verdict::Cut => {
             let text = [piece.text, b"..."].concat();
-            share(logs, Piece { part: Part::Whole, text: &text, ..piece }, form);
+            share(logs, Piece { part: Part::Whole, text: &text, ..piece }, stamper);
         }
         Verdict::Drop => {}
     }
 }
 
 /// Stamps the line of `piece` and gives it to all logs.
-fn share(logs: &mut [Log], piece: Piece<'_>, form: Option<Form>) {
-    let mut stamp = [b' '; stamp::LENGTH + 1];
-    let stamp = match form {
-        Some(form) if piece.part != Part::Rest => {
-            stamp[..stamp::LENGTH].copy_from_slice(&form.stamp(piece.began));
-            &stamp[..]
-        }
-        _ => &[],
-    };
+fn share(logs: &mut [Log], piece: Piece<'_>, stamper: &mut Stamper) {
+    let stamp = if piece.part == Part::Rest { &[] } else { stamper.before(piece.began) };
     logs.iter_mut().for_each(|log| log.take(piece, stamp));
 }
 

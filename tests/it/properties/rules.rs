@@ -258,6 +258,84 @@ pub fn lines(stream: &[u8], cuts: &[u8], max_head: usize, replace: Option<(u8, V
     assert_eq!(began, moments, "when lines began");
 
     rotation(&ended, cuts, max_head as u64, max_bytes);
+
+    let limits = Limits { max_bytes, line_bytes: max_head as u64 };
+    let one_by_one = written(stream, cuts, limits, false);
+    assert_eq!(one_by_one.concat(), ended);
+    assert_eq!(written(stream, cuts, limits, true), one_by_one, "it matters whether lines are taken at once");
+}
+
+/// The files that a stream becomes, with its lines as they are: taken one by one, or at once where they can be.
+fn written(stream: &[u8], cuts: &[u8], limits: Limits, at_once: bool) -> Vec<Vec<u8>> {
+    let mut files = vec![Vec::new()];
+    let mut waiting = Vec::new();
+    let mut cutter = Cutter::new(usize::try_from(limits.line_bytes).expect("a small number"), None);
+    let put = |waiting: &mut Vec<u8>, part: Part, text: &[u8]| {
+        waiting.extend(text);
+        waiting.extend((part == Part::Whole).then_some(b'\n'));
+    };
+    for mut block in blocks(stream, cuts) {
+        while !block.is_empty() {
+            let lines = if at_once { cutter.whole_lines(block) } else { 0 };
+            if lines > 0 {
+                write(&mut files, &mut waiting, limits);
+                write(&mut files, &mut block[..lines].to_vec(), limits);
+                block = &block[lines..];
+                continue;
+            }
+            let (taken, piece) = cutter.next(block, Duration::ZERO);
+            if let Some(piece) = piece {
+                put(&mut waiting, piece.part, piece.text);
+            }
+            block = &block[taken..];
+        }
+        write(&mut files, &mut waiting, limits);
+    }
+    if let Some(piece) = cutter.finish() {
+        put(&mut waiting, piece.part, piece.text);
+    }
+    write(&mut files, &mut waiting, limits);
+    files
+}
+
+/// Writes what waits, the way svlogd does.
+fn write(files: &mut Vec<Vec<u8>>, waiting: &mut Vec<u8>, limits: Limits) {
+    loop {
+        let file = files.last_mut().expect("there is always a file");
+        let size = Size { bytes: 0, end: End::Found }.after(file);
+        let step = limits.next(size, waiting);
+        assert_eq!(step, next_step(limits, size, waiting), "{limits:?} {size:?} {waiting:?}");
+        match step {
+            Step::Write(count) => file.extend(waiting.drain(..count)),
+            Step::Rotate => files.push(Vec::new()),
+            Step::Rest => return,
+        }
+    }
+}
+
+/// [`Limits::next`], worked out line by line.
+fn next_step(Limits { max_bytes, line_bytes }: Limits, size: Size, waiting: &[u8]) -> Step {
+    let full_at = if line_bytes <= max_bytes { (max_bytes - line_bytes).max(1) } else { max_bytes };
+    let mut file = size;
+    for line in waiting.split_inclusive(|byte| *byte == b'\n') {
+        let (length, room) = (line.len() as u64, max_bytes.saturating_sub(file.bytes));
+        let is_full = room == 0 || (file.bytes >= full_at && file.end == End::Line);
+        let is_better_alone = length > room && length <= max_bytes && file.bytes > 0 && file.end != End::WithinLine;
+        if max_bytes > 0 && (is_full || is_better_alone) {
+            break;
+        }
+        if max_bytes > 0 && length > room {
+            file = file.after(&line[..usize::try_from(room).expect("a small number")]);
+            break;
+        }
+        file = file.after(line);
+    }
+    let may_rotate = max_bytes > 0 && line_bytes <= max_bytes && size.bytes >= full_at && size.end == End::Line;
+    match usize::try_from(file.bytes - size.bytes).expect("a small number") {
+        0 if !waiting.is_empty() || may_rotate => Step::Rotate,
+        0 => Step::Rest,
+        count => Step::Write(count),
+    }
 }
 
 /// The blocks of a stream.
