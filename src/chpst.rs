@@ -12,10 +12,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-
 use self::emulation::Emulation;
-use crate::cli::{self, Usage};
+use crate::cli::{self, Arg, Given, HELP, Synopsis, Usage, VERSION};
 use crate::model::envdir::{Setting, apply};
 use crate::model::ids::{self, Ids, Invalid};
 use crate::model::limit::{self as prlimit, Bounds};
@@ -78,77 +76,54 @@ const RESOURCES: [(&str, Resource); 16] = [
 const MEMORY: [Resource; 4] =
     [Resource::RLIMIT_DATA, Resource::RLIMIT_STACK, Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_AS];
 
-/// The options of chpst.
-pub fn command() -> Command {
-    let user = [
-        value("user", 'u', "[:]USER[:GROUP]...", "become this user, in these groups only"),
-        long("all-groups", "with -u USER: in all groups of the user").action(ArgAction::SetTrue),
-        value("shown-user", 'U', "[:]USER[:GROUP]", "set UID and GID in the environment"),
-    ];
-    let place = [
-        value("envdir", 'e', "DIR", "set a variable for each file in DIR"),
-        value("root", '/', "ROOT", "change the root directory"),
-        value("pwd", 'C', "PWD", "change the working directory, after -/"),
-        value("argv0", 'b', "ARGV0", "run PROG under this name"),
-        long_value("umask", "MODE", "set the file creation mask, in octal"),
-    ];
-    let process = [
-        long_value("nice-value", "N", "set the nice value, from -20 to 19"),
-        value("nice", 'n', "INC", "add INC to the nice value"),
-        long_value("oom-score", "N", "be killed sooner, or later, without memory"),
-        value("lock", 'l', "LOCK", "lock this file, waiting for it").action(ArgAction::Append),
-        value("lock-now", 'L', "LOCK", "lock this file, or fail at once").action(ArgAction::Append),
-        flag("session", 'P', "lead a new session"),
-        flag("stdin", '0', "close standard input"),
-        flag("stdout", '1', "close standard output"),
-        flag("stderr", '2', "close standard error"),
-    ];
-    let limits = [
-        value("memory", 'm', "BYTES", "data, stack, locked and all memory, each"),
-        value("data", 'd', "BYTES", "data segment"),
-        value("files", 'o', "N", "open files"),
-        value("processes", 'p', "N", "processes of the user"),
-        value("file-size", 'f', "BYTES", "size of a file"),
-        value("core-size", 'c', "BYTES", "size of a core file"),
-        value("resident", 'r', "BYTES", "resident memory"),
-        value("seconds", 't', "SECONDS", "processor time"),
-        long_value("limit", "NAME=SOFT:HARD", "any limit, as prlimit(1)").action(ArgAction::Append),
-    ];
-    let other = [
-        flag("verbose", 'v', "print warnings"),
-        flag("version-and-usage", 'V', "print the version and the usage to standard error"),
-        long("version", "print the version").action(ArgAction::Version),
-        long("help", "print this help").action(ArgAction::Help),
-    ];
-    Command::new("chpst")
-        .version(env!("CARGO_PKG_VERSION"))
-        .override_usage("chpst [OPTION]... PROG [ARG]...")
-        .about("Change the process state, then become PROG.")
-        .after_help("See chpst(8).")
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .args(user)
-        .args(place)
-        .args(process)
-        .args(other)
-        .args(limits.map(|arg| arg.help_heading("Limits")))
-}
-
-fn long(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).help(help)
-}
-
-fn long_value(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    long(name, help).value_name(value).value_parser(value_parser!(OsString))
-}
-
-fn flag(id: &'static str, letter: char, help: &'static str) -> Arg {
-    Arg::new(id).short(letter).action(ArgAction::SetTrue).help(help)
-}
-
-fn value(id: &'static str, letter: char, name: &'static str, help: &'static str) -> Arg {
-    Arg::new(id).short(letter).value_name(name).value_parser(value_parser!(OsString)).help(help)
-}
+/// What chpst takes.
+pub const SYNOPSIS: Synopsis = Synopsis {
+    name: "chpst",
+    about: "Change the process state, then become PROG.",
+    usage: "[OPTION]... PROG [ARG]...",
+    groups: &[
+        (
+            "Options",
+            &[
+                Arg::value(b'u', "user", "[:]USER[:GROUP]...", "become this user, in these groups only"),
+                Arg::long("all-groups", "with -u USER: in all groups of the user"),
+                Arg::value(b'U', "shown-user", "[:]USER[:GROUP]", "set UID and GID in the environment"),
+                Arg::value(b'e', "envdir", "DIR", "set a variable for each file in DIR"),
+                Arg::value(b'/', "root", "ROOT", "change the root directory"),
+                Arg::value(b'C', "pwd", "PWD", "change the working directory, after -/"),
+                Arg::value(b'b', "argv0", "ARGV0", "run PROG under this name"),
+                Arg::long_value("umask", "MODE", "set the file creation mask, in octal"),
+                Arg::long_value("nice-value", "N", "set the nice value, from -20 to 19"),
+                Arg::value(b'n', "nice", "INC", "add INC to the nice value"),
+                Arg::long_value("oom-score", "N", "be killed sooner, or later, without memory"),
+                Arg::value(b'l', "lock", "LOCK", "lock this file, waiting for it"),
+                Arg::value(b'L', "lock-now", "LOCK", "lock this file, or fail at once"),
+                Arg::flag(b'P', "session", "lead a new session"),
+                Arg::flag(b'0', "stdin", "close standard input"),
+                Arg::flag(b'1', "stdout", "close standard output"),
+                Arg::flag(b'2', "stderr", "close standard error"),
+                Arg::flag(b'v', "verbose", "print warnings"),
+                Arg::flag(b'V', "version-and-usage", "print the version and the usage to standard error"),
+                VERSION,
+                HELP,
+            ],
+        ),
+        (
+            "Limits",
+            &[
+                Arg::value(b'm', "memory", "BYTES", "data, stack, locked and all memory, each"),
+                Arg::value(b'd', "data", "BYTES", "data segment"),
+                Arg::value(b'o', "files", "N", "open files"),
+                Arg::value(b'p', "processes", "N", "processes of the user"),
+                Arg::value(b'f', "file-size", "BYTES", "size of a file"),
+                Arg::value(b'c', "core-size", "BYTES", "size of a core file"),
+                Arg::value(b'r', "resident", "BYTES", "resident memory"),
+                Arg::value(b't', "seconds", "SECONDS", "processor time"),
+                Arg::long_value("limit", "NAME=SOFT:HARD", "any limit, as prlimit(1)"),
+            ],
+        ),
+    ],
+};
 
 /// Does what `args` say, as the program called `name`. Returns only when that failed.
 pub fn run(name: &OsStr, args: Vec<OsString>) -> u8 {
@@ -158,15 +133,15 @@ pub fn run(name: &OsStr, args: Vec<OsString>) -> u8 {
         return emulation.run(name, called_as, args);
     }
     let usage = Usage::new(name, ARGUMENTS, EXIT_USAGE).complaining_as(called_as);
-    let given = match usage.parse(command(), args) {
+    let given = match usage.parse(&SYNOPSIS, args) {
         Ok(given) => given,
         Err(code) => return code,
     };
-    if given.options.get_flag("version-and-usage") {
+    if given.has("version-and-usage") {
         msg::to_stderr(concat!("homerun ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
         return usage.fail();
     }
-    match Changes::from_options(&given.options) {
+    match Changes::from_options(&given) {
         Ok(changes) if !given.operands.is_empty() => changes.carry_out(given.operands),
         Ok(_) | Err(Wrong(None)) => usage.fail(),
         Err(Wrong(Some(complaint))) => {
@@ -196,7 +171,7 @@ fn program_name(called_as: &OsStr) -> &OsStr {
 }
 
 /// Whether the argument of -u is the name of a user and nothing else.
-fn is_user_alone(text: Option<&OsString>) -> bool {
+fn is_user_alone(text: Option<&OsStr>) -> bool {
     text.is_some_and(|text| !text.as_bytes().contains(&b':'))
 }
 
@@ -310,32 +285,28 @@ fn speaker() -> Speaker {
 
 impl Changes {
     /// What was asked for.
-    fn from_options(options: &ArgMatches) -> Result<Changes, Wrong> {
-        let value = |id: &str| options.get_one::<OsString>(id).cloned();
-        if options.get_flag("all-groups") && !is_user_alone(options.get_one("user")) {
+    fn from_options(given: &Given) -> Result<Changes, Wrong> {
+        let value = |id: &str| given.value(id).map(OsStr::to_owned);
+        if given.has("all-groups") && !is_user_alone(given.value("user")) {
             return Err(Wrong::option("option requires -u user without groups", "all-groups"));
         }
         let increment = value("nice").map_or(Some(0), |text| number::increment(text.as_bytes()));
-        let soft = limits(options, &LIMITS, number::limit).ok_or(Wrong::WORDLESS)?;
+        let soft = limits(given, &LIMITS, number::limit).ok_or(Wrong::WORDLESS)?;
         Ok(Changes {
-            verbose: options.get_flag("verbose"),
-            session: options.get_flag("session"),
+            verbose: given.has("verbose"),
+            session: given.has("session"),
             environment: value("envdir"),
             root: value("root"),
             directory: value("pwd"),
-            oom_score: parsed(options, "oom-score", "no number from -1000 to 1000", |it| {
-                number::signed(it, OOM_SCORES)
-            })?,
-            nice_value: parsed(options, "nice-value", "no number from -20 to 19", |it| {
-                number::signed(it, NICE_VALUES)
-            })?,
+            oom_score: parsed(given, "oom-score", "no number from -1000 to 1000", |it| number::signed(it, OOM_SCORES))?,
+            nice_value: parsed(given, "nice-value", "no number from -20 to 19", |it| number::signed(it, NICE_VALUES))?,
             nice: increment.ok_or(Wrong::WORDLESS)?,
             shown_user: value("shown-user").map(Who::Ids),
-            user: value("user").map(if options.get_flag("all-groups") { Who::AllGroups } else { Who::Ids }),
-            lock: lock(options).ok_or(Wrong::WORDLESS)?,
-            closed: Standard::ALL.iter().filter(|(_, id)| options.get_flag(id)).map(|(it, _)| *it).collect(),
-            umask: parsed(options, "umask", "no octal number up to 777", number::mode)?,
-            limits: in_order(soft.into_iter().chain(named_limits(options)?)),
+            user: value("user").map(if given.has("all-groups") { Who::AllGroups } else { Who::Ids }),
+            lock: lock(given).ok_or(Wrong::WORDLESS)?,
+            closed: Standard::ALL.iter().filter(|(_, id)| given.has(id)).map(|(it, _)| *it).collect(),
+            umask: parsed(given, "umask", "no octal number up to 777", number::mode)?,
+            limits: in_order(soft.into_iter().chain(named_limits(given)?)),
             argv0: value("argv0"),
             ..Changes::default()
         })
@@ -398,9 +369,14 @@ impl Changes {
             program[0] = argv0;
         }
         let name = program[0].clone();
-        let mut environment = inherited_environment();
-        apply(&mut environment, &settings);
-        let image = Argv::new(program).and_then(|argv| Image::new(&files, argv, &environment));
+        let image = Argv::new(program).and_then(|argv| Image::new(&files, argv)).and_then(|image| {
+            if settings.is_empty() {
+                return Ok(image);
+            }
+            let mut environment = process::environment();
+            apply(&mut environment, &settings);
+            image.with_environment(&environment)
+        });
         let image = image.tried_with("run", &name)?;
 
         if self.closed.contains(&Standard::Error) {
@@ -445,35 +421,17 @@ impl Changes {
     }
 }
 
-/// The environment as `NAME=value` entries.
-fn inherited_environment() -> Vec<OsString> {
-    let entry = |(mut name, value): (OsString, OsString)| {
-        name.push("=");
-        name.push(value);
-        name
-    };
-    std::env::vars_os().map(entry).collect()
-}
-
 /// The lock asked for, if any; the outer `None` when there are two.
-fn lock(options: &ArgMatches) -> Option<Option<Lock>> {
-    let locks = |id: &str, wait| {
-        let paths: Vec<_> = options.get_many::<OsString>(id).into_iter().flatten().cloned().collect();
-        paths.into_iter().map(move |path| Lock { path, wait })
-    };
+fn lock(given: &Given) -> Option<Option<Lock>> {
+    let locks = |id, wait| given.all(id).map(move |(_, path)| Lock { path: path.to_owned(), wait });
     let mut all = locks("lock", true).chain(locks("lock-now", false));
     let first = all.next();
     all.next().is_none().then_some(first)
 }
 
 /// What the value of option `id` means, if it was given; without a meaning it is `fault`.
-fn parsed<T>(
-    options: &ArgMatches,
-    id: &str,
-    fault: &str,
-    parse: impl Fn(&[u8]) -> Option<T>,
-) -> Result<Option<T>, Wrong> {
-    let Some(text) = options.get_one::<OsString>(id) else { return Ok(None) };
+fn parsed<T>(given: &Given, id: &str, fault: &str, parse: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, Wrong> {
+    let Some(text) = given.value(id) else { return Ok(None) };
     match parse(text.as_bytes()) {
         Some(value) => Ok(Some(value)),
         None => Err(Wrong::option(&format!("{fault}: {}", text.display()), id)),
@@ -484,23 +442,21 @@ fn parsed<T>(
 type Placed = (usize, NewLimit);
 
 /// The soft limits asked for by a letter.
-fn limits(options: &ArgMatches, known: &[Limit], parse: fn(&[u8]) -> Option<u64>) -> Option<Vec<Placed>> {
+fn limits(given: &Given, known: &[Limit], parse: fn(&[u8]) -> Option<u64>) -> Option<Vec<Placed>> {
     let mut found = Vec::new();
     for (id, resources) in known {
-        if let (Some(text), Some(index)) = (options.get_one::<OsString>(id), options.index_of(id)) {
+        if let Some((place, text)) = given.last(id) {
             let bounds = Bounds { soft: Some(parse(text.as_bytes())?), hard: None };
             let each = resources.iter().map(|it| NewLimit { resource: *it, bounds, deed: "setrlimit()", name: "" });
-            found.extend(each.map(|limit| (index, limit)));
+            found.extend(each.map(|limit| (place, limit)));
         }
     }
     Some(found)
 }
 
 /// The limits asked for by `--limit`.
-fn named_limits(options: &ArgMatches) -> Result<Vec<Placed>, Wrong> {
-    let texts = options.get_many::<OsString>("limit").into_iter().flatten();
-    let places = options.indices_of("limit").into_iter().flatten();
-    places.zip(texts).map(|(place, text)| Ok((place, named_limit(text)?))).collect()
+fn named_limits(given: &Given) -> Result<Vec<Placed>, Wrong> {
+    given.all("limit").map(|(place, text)| Ok((place, named_limit(text)?))).collect()
 }
 
 fn named_limit(text: &OsStr) -> Result<NewLimit, Wrong> {

@@ -2,13 +2,10 @@
 //!
 //! The rules are POSIX's: options end at the first operand, `--` ends them and is dropped, a lone `-` is an
 //! operand, letters cluster, and an option's argument may stand apart and begin with a dash. Source: runit 2.3.0,
-//! src/sgetopt.c. clap knows the options, their help and their errors; only where the options end is decided here.
+//! src/sgetopt.c.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
-
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use crate::msg;
 use crate::sys::start;
@@ -18,6 +15,165 @@ pub const EXIT_SUCCESS: u8 = 0;
 /// What was asked for could not be written.
 const EXIT_UNWRITTEN: u8 = 1;
 
+/// What a program takes, and what `--help` says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Synopsis {
+    /// The program, whose page is in section 8.
+    pub name: &'static str,
+    /// What it is for, in one sentence.
+    pub about: &'static str,
+    /// What follows its name in the line of `--help` on its usage.
+    pub usage: &'static str,
+    /// Options and operands, under headings.
+    pub groups: &'static [(&'static str, &'static [Arg])],
+}
+
+/// An option or an operand.
+#[derive(Clone, Copy, Debug)]
+pub struct Arg {
+    /// What programs ask for it by; a long option is spelled so.
+    id: &'static str,
+    kind: Kind,
+    /// What its value is called, if it takes one.
+    value: Option<&'static str>,
+    help: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Letter(u8),
+    Long,
+    Operand,
+}
+
+/// Every program's `--version`. It has no letter: letters are the original's.
+pub const VERSION: Arg = Arg::long("version", "Print the version");
+/// Every program's `--help`, likewise.
+pub const HELP: Arg = Arg::long("help", "Print this help");
+
+impl Arg {
+    /// An option that is a letter.
+    pub const fn flag(letter: u8, id: &'static str, help: &'static str) -> Arg {
+        Arg { id, kind: Kind::Letter(letter), value: None, help }
+    }
+
+    /// An option that is a letter with a value.
+    pub const fn value(letter: u8, id: &'static str, value: &'static str, help: &'static str) -> Arg {
+        Arg { id, kind: Kind::Letter(letter), value: Some(value), help }
+    }
+
+    /// `--id`.
+    pub const fn long(id: &'static str, help: &'static str) -> Arg {
+        Arg { id, kind: Kind::Long, value: None, help }
+    }
+
+    /// `--id value`, or `--id=value`.
+    pub const fn long_value(id: &'static str, value: &'static str, help: &'static str) -> Arg {
+        Arg { id, kind: Kind::Long, value: Some(value), help }
+    }
+
+    /// What is no option: only for the help. A newline in `help` begins another line of it.
+    pub const fn operand(id: &'static str, help: &'static str) -> Arg {
+        Arg { id, kind: Kind::Operand, value: None, help }
+    }
+
+    /// As `--help` shows it.
+    fn spelling(&self) -> String {
+        let value = self.value.map(|value| format!(" {value}")).unwrap_or_default();
+        match self.kind {
+            Kind::Letter(letter) => format!("-{}{value}", char::from(letter)),
+            Kind::Long => format!("--{}{value}", self.id),
+            Kind::Operand => self.id.to_owned(),
+        }
+    }
+}
+
+impl Synopsis {
+    /// The options alone, of a program without help.
+    pub const fn bare(groups: &'static [(&'static str, &'static [Arg])]) -> Synopsis {
+        Synopsis { name: "", about: "", usage: "", groups }
+    }
+
+    fn find(&self, is_it: impl Fn(&Arg) -> bool) -> Option<&'static Arg> {
+        self.groups.iter().flat_map(|(_, words)| words.iter()).find(|word| is_it(word))
+    }
+
+    fn help(&self) -> String {
+        let mut text = format!("{}\n\nUsage: {} {}\n", self.about, self.name, self.usage);
+        for (heading, words) in self.groups {
+            let spellings: Vec<String> = words.iter().map(Arg::spelling).collect();
+            let width = spellings.iter().map(String::len).max().unwrap_or_default();
+            text += &format!("\n{heading}:\n");
+            for (word, spelling) in words.iter().zip(spellings) {
+                let help = word.help.replace('\n', &format!("\n  {:width$}  ", ""));
+                text += &format!("  {spelling:width$}  {help}\n");
+            }
+        }
+        text + &format!("\nSee {}(8).\n", self.name)
+    }
+}
+
+/// What was given: options in their order, and operands as they were typed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    options: Vec<(&'static str, OsString)>,
+    /// The rest, byte for byte.
+    pub operands: Vec<OsString>,
+}
+
+impl Given {
+    /// How often the option was given.
+    pub fn count(&self, id: &str) -> usize {
+        self.options.iter().filter(|(given, _)| *given == id).count()
+    }
+
+    /// Whether the option was given.
+    pub fn has(&self, id: &str) -> bool {
+        self.last(id).is_some()
+    }
+
+    /// The value of the option: the last one counts.
+    pub fn value(&self, id: &str) -> Option<&OsStr> {
+        self.last(id).map(|(_, value)| value)
+    }
+
+    /// The option's last place among all that were given, and its value there.
+    pub fn last(&self, id: &str) -> Option<(usize, &OsStr)> {
+        self.all(id).last()
+    }
+
+    /// Every place of the option among all that were given, and its values there.
+    pub fn all(&self, id: &str) -> impl Iterator<Item = (usize, &OsStr)> {
+        let numbered = self.options.iter().enumerate();
+        numbered.filter(move |(_, (given, _))| *given == id).map(|(place, (_, value))| (place, value.as_os_str()))
+    }
+}
+
+/// Why options could not be read on to their end.
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    /// What to say about them.
+    Wrong(Vec<u8>),
+    /// The help was asked for.
+    Help,
+    /// The version was asked for.
+    Version,
+}
+
+impl Stop {
+    fn wrong(complaint: &str, option: &[u8]) -> Stop {
+        Stop::Wrong(msg::join(&[complaint.as_bytes(), b" -- ", option]))
+    }
+
+    fn illegal(option: &[u8]) -> Stop {
+        Stop::wrong("illegal option", option)
+    }
+
+    fn without_value(option: &[u8]) -> Stop {
+        Stop::wrong("option requires an argument", option)
+    }
+}
+
 /// How a program is used: what its usage line says and the exit code that goes with it.
 #[derive(Clone, Debug)]
 pub struct Usage {
@@ -25,30 +181,6 @@ pub struct Usage {
     called_as: OsString,
     arguments: &'static str,
     exit: u8,
-}
-
-/// What was given: options as clap read them, operands as they were typed.
-#[derive(Debug)]
-pub struct Given {
-    /// The options.
-    pub options: ArgMatches,
-    /// The rest, byte for byte.
-    pub operands: Vec<OsString>,
-}
-
-/// A command line with `--version` and `--help`, which ends with the name of the manual page.
-///
-/// Both have no letter: letters are the original's.
-pub fn command(name: &'static str, arguments: &'static str) -> Command {
-    let last = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help).display_order(usize::MAX);
-    Command::new(name)
-        .version(env!("CARGO_PKG_VERSION"))
-        .override_usage(format!("{name} {arguments}"))
-        .after_help(format!("See {name}(8)."))
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .arg(last("version", "Print the version").action(ArgAction::Version))
-        .arg(last("help", "Print this help").action(ArgAction::Help))
 }
 
 impl Usage {
@@ -73,27 +205,17 @@ impl Usage {
     ///
     /// `Err` is the exit code of a program that is done: after `--help` or `--version` with 0, else after a
     /// message and the usage line.
-    pub fn parse(&self, command: Command, args: Vec<OsString>) -> Result<Given, u8> {
-        let (options, operands) = split_options(&command, args);
-        let command = command.no_binary_name(true).disable_help_subcommand(true).args_override_self(true);
-        let mut command = command.mut_args(|arg| if takes_value(&arg) { arg.allow_hyphen_values(true) } else { arg });
-        match command.try_get_matches_from_mut(&options) {
-            Ok(options) => Ok(Given { options, operands }),
-            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-                let written = msg::to_stdout(error.render().to_string().as_bytes());
-                Err(if written { EXIT_SUCCESS } else { EXIT_UNWRITTEN })
-            }
-            Err(error) => {
-                let complaint = match unknown_letter(&command, &options) {
-                    Some(letter) if error.kind() == ErrorKind::UnknownArgument => {
-                        msg::join(&[b"illegal option -- ", &[letter]])
-                    }
-                    _ => complaint(&command, &error).into_bytes(),
-                };
+    pub fn parse(&self, synopsis: &Synopsis, args: Vec<OsString>) -> Result<Given, u8> {
+        let text = match read(synopsis, args) {
+            Ok(given) => return Ok(given),
+            Err(Stop::Help) => synopsis.help(),
+            Err(Stop::Version) => format!("{} {}\n", synopsis.name, env!("CARGO_PKG_VERSION")),
+            Err(Stop::Wrong(complaint)) => {
                 msg::to_stderr(&msg::join(&[self.called_as.as_bytes(), b": ", &complaint, b"\n"]));
-                Err(self.fail())
+                return Err(self.fail());
             }
-        }
+        };
+        Err(if msg::to_stdout(text.as_bytes()) { EXIT_SUCCESS } else { EXIT_UNWRITTEN })
     }
 }
 
@@ -112,166 +234,126 @@ pub fn arguments(default_name: &str) -> (OsString, Vec<OsString>) {
     (name, args.collect())
 }
 
-/// The original's words for an error that clap found.
-fn complaint(command: &Command, error: &clap::Error) -> String {
-    let argument = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(text)) => text.as_str(),
-        _ => "",
-    };
-    let option = match argument.strip_prefix("--") {
-        Some(long) => {
-            let long = long.split([' ', '=']).next().unwrap_or(long);
-            let known = command.get_arguments().find(|arg| arg.get_long() == Some(long));
-            known.and_then(clap::Arg::get_short).map_or(long.to_owned(), String::from)
-        }
-        None => argument.trim_start_matches('-').chars().next().unwrap_or('-').to_string(),
-    };
-    match error.kind() {
-        ErrorKind::UnknownArgument => format!("illegal option -- {option}"),
-        ErrorKind::InvalidValue | ErrorKind::TooFewValues if value_is_missing(error) => {
-            format!("option requires an argument -- {option}")
-        }
-        _ => {
-            let text = error.render().to_string();
-            let first = text.lines().next().unwrap_or_default();
-            first.trim_start_matches("error: ").to_owned()
-        }
-    }
-}
-
-/// The first letter that is no option, as the byte that it is; `None` where a word in front of it is none.
-fn unknown_letter(command: &Command, options: &[OsString]) -> Option<u8> {
-    let mut words = options.iter();
-    while let Some(word) = words.next() {
-        match word.as_bytes() {
-            [b'-', b'-', ..] if !is_long(command, word) => return None,
-            [b'-', b'-', ..] => {}
-            [b'-', letters @ ..] => {
-                let known = |letter: u8| command.get_arguments().any(|arg| arg.get_short() == Some(char::from(letter)));
-                if let Some(unknown) = letters.iter().find(|letter| !known(**letter)) {
-                    return Some(*unknown);
-                }
-            }
-            _ => return None,
-        }
-        if matches!(value_place(command, word.as_bytes()), ValuePlace::NextWord) {
-            words.next();
-        }
-    }
-    None
-}
-
-fn is_long(command: &Command, word: &OsStr) -> bool {
-    let name = word.as_bytes()[2..].split(|byte| *byte == b'=').next().unwrap_or_default();
-    command.get_arguments().any(|arg| arg.get_long().is_some_and(|long| long.as_bytes() == name))
-}
-
-fn value_is_missing(error: &clap::Error) -> bool {
-    match error.get(ContextKind::InvalidValue) {
-        Some(ContextValue::String(value)) => value.is_empty(),
-        _ => true,
-    }
-}
-
-/// Whether `args` begin with an operand, if with anything: then there is nothing to be read of them.
-pub fn has_no_options(args: &[OsString]) -> bool {
-    args.first().is_none_or(|arg| !arg.as_bytes().starts_with(b"-") || arg == "-")
-}
-
-/// Splits `args` where the options end.
-fn split_options(command: &Command, args: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
+fn read(synopsis: &Synopsis, args: Vec<OsString>) -> Result<Given, Stop> {
     let mut options = Vec::new();
     let mut rest = args.into_iter();
     while let Some(arg) = rest.next() {
-        let bytes = arg.as_bytes();
-        if bytes == b"--" {
-            break;
-        }
-        if bytes == b"-" || !bytes.starts_with(b"-") {
-            let operands = std::iter::once(arg).chain(rest).collect();
-            return (options, operands);
-        }
-        match value_place(command, bytes) {
-            ValuePlace::Attached(at) => {
-                // apart from its letter, as clap would take a `=` before it away
-                let (letters, value) = bytes.split_at(at);
-                options.extend([letters, value].map(|part| OsStr::from_bytes(part).to_owned()));
+        let word = arg.as_bytes();
+        match word {
+            b"--" => break,
+            [b'-', b'-', long @ ..] => options.push(read_long(synopsis, long, &mut rest)?),
+            [b'-', letters @ ..] if !letters.is_empty() => {
+                read_letters(synopsis, letters, &mut rest, &mut options)?;
             }
-            ValuePlace::NextWord => {
-                options.push(arg);
-                options.extend(rest.next());
-            }
-            ValuePlace::None => options.push(arg),
+            _ => return Ok(Given { options, operands: std::iter::once(arg).chain(rest).collect() }),
         }
     }
-    (options, rest.collect())
+    Ok(Given { options, operands: rest.collect() })
 }
 
-/// Where the value of the last option in a word is.
-enum ValuePlace {
-    /// It takes none, or has it behind a `=`.
-    None,
-    /// In the same word, from here on.
-    Attached(usize),
-    /// In the next word.
-    NextWord,
-}
+/// An option as it was given: which, and its value, if it takes one.
+type One = (&'static str, OsString);
 
-fn value_place(command: &Command, word: &[u8]) -> ValuePlace {
-    if let Some(long) = word.strip_prefix(b"--") {
-        let mut all = command.get_arguments();
-        let found = all.find(|arg| arg.get_long().is_some_and(|name| name.as_bytes() == long));
-        return if found.is_some_and(takes_value) { ValuePlace::NextWord } else { ValuePlace::None };
-    }
-    let short = |letter: u8| command.get_arguments().find(|arg| arg.get_short() == Some(char::from(letter)));
-    match word.iter().skip(1).position(|letter| short(*letter).is_some_and(takes_value)) {
-        Some(at) if at + 2 == word.len() => ValuePlace::NextWord,
-        Some(at) => ValuePlace::Attached(at + 2),
-        None => ValuePlace::None,
+/// `name` or `name=value`; the value may be the next word.
+fn read_long(synopsis: &Synopsis, long: &[u8], rest: &mut impl Iterator<Item = OsString>) -> Result<One, Stop> {
+    let mut parts = long.splitn(2, |byte| *byte == b'=');
+    let (name, attached) = (parts.next().unwrap_or_default(), parts.next());
+    let found = synopsis.find(|word| word.kind == Kind::Long && word.id.as_bytes() == name);
+    let word = found.ok_or_else(|| Stop::illegal(name))?;
+    match (word.id, word.value, attached) {
+        (_, None, Some(_)) => Err(Stop::wrong("option takes no argument", name)),
+        ("help", None, None) => Err(Stop::Help),
+        ("version", None, None) => Err(Stop::Version),
+        (id, None, None) => Ok((id, OsString::new())),
+        (id, Some(_), Some(value)) => Ok((id, OsStr::from_bytes(value).to_owned())),
+        (id, Some(_), None) => Ok((id, rest.next().ok_or_else(|| Stop::without_value(name))?)),
     }
 }
 
-fn takes_value(arg: &clap::Arg) -> bool {
-    !arg.is_positional() && arg.get_action().takes_values()
+/// A word of letters: behind one that takes a value the value follows, or else it is the next word.
+fn read_letters(
+    synopsis: &Synopsis,
+    letters: &[u8],
+    rest: &mut impl Iterator<Item = OsString>,
+    options: &mut Vec<One>,
+) -> Result<(), Stop> {
+    for (at, letter) in letters.iter().enumerate() {
+        let found = synopsis.find(|word| word.kind == Kind::Letter(*letter));
+        let word = found.ok_or_else(|| Stop::illegal(&[*letter]))?;
+        if word.value.is_none() {
+            options.push((word.id, OsString::new()));
+            continue;
+        }
+        let value = match &letters[at + 1..] {
+            [] => rest.next().ok_or_else(|| Stop::without_value(&[*letter]))?,
+            attached => OsString::from_vec(attached.to_vec()),
+        };
+        options.push((word.id, value));
+        break;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn command() -> Command {
-        Command::new("sv")
-            .arg(Arg::new("verbose").short('v').action(ArgAction::SetTrue))
-            .arg(Arg::new("wait").short('w').long("wait").allow_hyphen_values(true))
-            .arg(Arg::new("operands").num_args(1..))
+    const SYNOPSIS: Synopsis = Synopsis {
+        name: "sv",
+        about: "Control.",
+        usage: "[-v] [-w sec] command",
+        groups: &[
+            ("Arguments", &[Arg::operand("command", "one\ntwo")]),
+            (
+                "Options",
+                &[
+                    Arg::value(b'w', "wait", "sec", "Wait"),
+                    Arg::flag(b'v', "report", "Report"),
+                    Arg::long_value("mode", "N", "Mode"),
+                    Arg::long("all", "All"),
+                    VERSION,
+                    HELP,
+                ],
+            ),
+        ],
+    };
+
+    fn given(args: &[&str]) -> Result<Given, Stop> {
+        read(&SYNOPSIS, args.iter().map(OsString::from).collect())
     }
 
-    fn split(args: &[&str]) -> (Vec<OsString>, Vec<OsString>) {
-        split_options(&command(), args.iter().map(OsString::from).collect())
+    fn such(options: &[(&'static str, &str)], operands: &[&str]) -> Result<Given, Stop> {
+        let options = options.iter().map(|(id, value)| (*id, value.into())).collect();
+        Ok(Given { options, operands: operands.iter().map(OsString::from).collect() })
     }
 
     #[test]
     fn options_end_at_the_first_operand() {
-        let (options, operands) = split(&["-vw", "-5", "status", "-v", "--"]);
-        assert_eq!(options, ["-vw", "-5"]);
-        assert_eq!(operands, ["status", "-v", "--"]);
-        let has_none = |args: &[&str]| has_no_options(&args.iter().map(OsString::from).collect::<Vec<_>>());
-        assert!([&[][..], &["status", "-v"], &["-", "-v"], &[""]].iter().all(|args| has_none(args)));
-        assert!(!has_none(&["--", "x"]) && !has_none(&["-v"]));
+        let expected = such(&[("report", ""), ("wait", "-5")], &["status", "-v", "--"]);
+        assert_eq!(given(&["-vw", "-5", "status", "-v", "--"]), expected);
     }
 
     #[test]
     fn two_dashes_end_the_options_and_one_dash_is_an_operand() {
-        assert_eq!(split(&["-v", "--", "-w"]), (vec!["-v".into()], vec!["-w".into()]));
-        assert_eq!(split(&["-w5", "-", "x"]), (vec!["-w".into(), "5".into()], vec!["-".into(), "x".into()]));
-        assert_eq!(split(&["--wait", "9", "x"]), (vec!["--wait".into(), "9".into()], vec!["x".into()]));
-        assert_eq!(split(&["--wait=9", "x"]), (vec!["--wait=9".into()], vec!["x".into()]));
+        assert_eq!(given(&["-v", "--", "-w"]), such(&[("report", "")], &["-w"]));
+        assert_eq!(given(&["-w5", "-", "x"]), such(&[("wait", "5")], &["-", "x"]));
+        assert_eq!(given(&["--mode", "9", "x"]), such(&[("mode", "9")], &["x"]));
+        assert_eq!(given(&["--mode=9", "x"]), such(&[("mode", "9")], &["x"]));
+        assert_eq!(given(&["--mode=", "--mode", "--", "x"]), such(&[("mode", ""), ("mode", "--")], &["x"]));
     }
 
     #[test]
     fn an_attached_value_is_taken_byte_for_byte() {
-        assert_eq!(split(&["-vw=5", "x"]), (vec!["-vw".into(), "=5".into()], vec!["x".into()]));
-        assert_eq!(split(&["-w-v", "x"]), (vec!["-w".into(), "-v".into()], vec!["x".into()]));
+        assert_eq!(given(&["-vw=5", "x"]), such(&[("report", ""), ("wait", "=5")], &["x"]));
+        assert_eq!(given(&["-w-v", "x"]), such(&[("wait", "-v")], &["x"]));
+    }
+
+    #[test]
+    fn options_are_counted_and_of_two_values_the_last_one_counts() {
+        let given = given(&["-vw1", "-v", "-w", "2"]).unwrap();
+        assert_eq!((given.count("report"), given.has("all")), (2, false));
+        assert_eq!((given.value("wait"), given.last("wait")), (Some("2".as_ref()), Some((3, "2".as_ref()))));
+        assert_eq!(given.all("wait").collect::<Vec<_>>(), [(1, "1".as_ref()), (3, "2".as_ref())]);
     }
 
     #[test]
@@ -282,35 +364,40 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_option_is_no_operand() {
-        let usage = Usage::new("sv", "", 100);
-        assert!(usage.parse(command(), vec!["-x".into()]).is_err());
-    }
-
-    #[test]
-    fn the_first_letter_that_is_none_is_found_byte_for_byte() {
-        let unknown = |args: &[&[u8]]| {
-            let args: Vec<OsString> = args.iter().map(|arg| OsStr::from_bytes(arg).to_owned()).collect();
-            unknown_letter(&command(), &split_options(&command(), args).0)
-        };
-        assert_eq!(unknown(&[b"-v-w"]), Some(b'-'));
-        assert_eq!(unknown(&[b"-v\xff"]), Some(0xff));
-        assert_eq!(unknown(&["-é".as_bytes()]), Some(0xc3));
-        assert_eq!(unknown(&[b"-w-x", b"-vw", b"-y", b"--wait", b"-z", b"--wait=-z", b"-vq"]), Some(b'q'));
-        assert_eq!(unknown(&[b"--nonsense", b"-q"]), None);
-        assert_eq!(unknown(&[b"-v"]), None);
-    }
-
-    #[test]
     fn errors_are_said_in_the_originals_words() {
-        let fails = |args: &[&str]| {
-            let mut command = command().no_binary_name(true).arg(Arg::new("mode").long("mode"));
-            let error = command.try_get_matches_from_mut(args).unwrap_err();
-            complaint(&command, &error)
+        let wrong = |args: &[&[u8]]| {
+            let args = args.iter().map(|arg| OsStr::from_bytes(arg).to_owned()).collect();
+            match read(&SYNOPSIS, args).unwrap_err() {
+                Stop::Wrong(complaint) => complaint,
+                other => panic!("{other:?}"),
+            }
         };
-        assert_eq!(fails(&["-vx"]), "illegal option -- x");
-        assert_eq!(fails(&["-w"]), "option requires an argument -- w");
-        assert_eq!(fails(&["--nonsense"]), "illegal option -- nonsense");
-        assert_eq!(fails(&["--mode"]), "option requires an argument -- mode");
+        assert_eq!(wrong(&[b"-vx"]), b"illegal option -- x");
+        assert_eq!(wrong(&[b"-v-w"]), b"illegal option -- -");
+        assert_eq!(wrong(&[b"-v\xff"]), b"illegal option -- \xff");
+        assert_eq!(wrong(&["-é".as_bytes()]), b"illegal option -- \xc3");
+        assert_eq!(wrong(&[b"-w-x", b"-vw", b"-y", b"--mode", b"-z", b"--mode=-z", b"-vq"]), b"illegal option -- q");
+        assert_eq!(wrong(&[b"--nonsense=1", b"-q"]), b"illegal option -- nonsense");
+        assert_eq!(wrong(&[b"--wait=1"]), b"illegal option -- wait");
+        assert_eq!(wrong(&[b"-w"]), b"option requires an argument -- w");
+        assert_eq!(wrong(&[b"--mode"]), b"option requires an argument -- mode");
+        assert_eq!(wrong(&[b"--all=1"]), b"option takes no argument -- all");
+        assert_eq!(wrong(&[b"--help=1"]), b"option takes no argument -- help");
+    }
+
+    #[test]
+    fn help_and_version_are_answered_where_they_stand() {
+        assert_eq!(given(&["-v", "--help", "-x"]), Err(Stop::Help));
+        assert_eq!(given(&["-w", "--help", "--version", "-x"]), Err(Stop::Version));
+        assert_eq!(given(&["-x", "--help"]), Err(Stop::illegal(b"x")));
+        assert_eq!(given(&["up", "--help"]), such(&[], &["up", "--help"]));
+    }
+
+    #[test]
+    fn the_help_has_columns() {
+        let expected = "Control.\n\nUsage: sv [-v] [-w sec] command\n\nArguments:\n  command  one\n           two\n\n\
+                        Options:\n  -w sec     Wait\n  -v         Report\n  --mode N   Mode\n  --all      All\n  \
+                        --version  Print the version\n  --help     Print this help\n\nSee sv(8).\n";
+        assert_eq!(SYNOPSIS.help(), expected);
     }
 }

@@ -63,7 +63,7 @@ pub fn become_anew(
         let environment: Vec<OsString> = variables
             .map(|(name, value)| OsString::from_vec([&name.into_vec(), &b"="[..], &value.into_vec()].concat()))
             .collect();
-        let image = Image::new(&[program.into()], Argv::new(arguments)?, &environment)?;
+        let image = Image::new(&[program.into()], Argv::new(arguments)?)?.with_environment(&environment)?;
         inherit(true)?;
         Err(image.exec())
     };

@@ -20,10 +20,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use clap::{Arg, Command};
 use nix::errno::Errno;
 
-use crate::cli::{self, Usage};
+use crate::cli::{self, Arg, HELP, Synopsis, Usage, VERSION};
 use crate::handover::Handed;
 use crate::model::control::{self, Control};
 use crate::model::note::{Kind, Note, Place, Record};
@@ -61,11 +60,15 @@ const MOST_ENDS: usize = 64;
 const ARGUMENTS: &str = "dir";
 
 /// What runsv takes.
-pub fn command() -> Command {
-    cli::command("runsv", ARGUMENTS)
-        .about("Supervise one service and its log service.")
-        .arg(Arg::new("dir").required(true).help("The service directory, with an executable ./run in it"))
-}
+pub const SYNOPSIS: Synopsis = Synopsis {
+    name: "runsv",
+    about: "Supervise one service and its log service.",
+    usage: ARGUMENTS,
+    groups: &[
+        ("Arguments", &[Arg::operand("dir", "The service directory, with an executable ./run in it")]),
+        ("Options", &[HELP, VERSION]),
+    ],
+};
 
 /// How runsv, called as `program`, is used.
 pub fn usage(program: OsString) -> Usage {

@@ -10,10 +10,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, Command};
 use nix::errno::Errno;
 
-use crate::cli::{self, Usage};
+use crate::cli::{self, Arg, HELP, Synopsis, Usage, VERSION};
 use crate::msg::{self, Failure, Speaker, Tried as _};
 use crate::sys::file::Identity;
 use crate::sys::user;
@@ -41,11 +40,15 @@ const PREVIOUS_NEW: &str = ".previous.new";
 const MOST_LINKS: usize = 8;
 
 /// What runsvchdir takes.
-pub fn command() -> Command {
-    cli::command("runsvchdir", "dir")
-        .about("Make another set of services the current one.")
-        .arg(Arg::new("dir").required(true).help("The set: a services directory in $RUNSVDIR, or a path with / first"))
-}
+pub const SYNOPSIS: Synopsis = Synopsis {
+    name: "runsvchdir",
+    about: "Make another set of services the current one.",
+    usage: "dir",
+    groups: &[
+        ("Arguments", &[Arg::operand("dir", "The set: a services directory in $RUNSVDIR, or a path with / first")]),
+        ("Options", &[HELP, VERSION]),
+    ],
+};
 
 /// How runsvchdir, called as `program`, is used.
 pub fn usage(program: OsString) -> Usage {

@@ -17,10 +17,9 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::{Arg, ArgAction, Command};
 use nix::errno::Errno;
 
-use crate::cli::{self, Usage};
+use crate::cli::{Arg, HELP, Synopsis, Usage, VERSION};
 use crate::handover::Handed;
 use crate::model::control::Control;
 use crate::model::respawn::{self, Respawn};
@@ -58,13 +57,21 @@ pub const STOP_DEADLINE: &str = "RUNSVDIR_STOP_DEADLINE";
 const PIPE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What runsvdir takes.
-pub fn command() -> Command {
-    cli::command("runsvdir", "[-P] dir [log]")
-        .about("Start and watch a runsv for each service in a directory.")
-        .arg(Arg::new("sessions").short('P').action(ArgAction::SetTrue).help("Give each runsv a session of its own"))
-        .arg(Arg::new("dir").required(true).help("The services directory"))
-        .arg(Arg::new("log").help("Room for the last error messages, as ps(1) shows them: seven bytes or more"))
-}
+pub const SYNOPSIS: Synopsis = Synopsis {
+    name: "runsvdir",
+    about: "Start and watch a runsv for each service in a directory.",
+    usage: "[-P] dir [log]",
+    groups: &[
+        (
+            "Arguments",
+            &[
+                Arg::operand("dir", "The services directory"),
+                Arg::operand("log", "Room for the last error messages, as ps(1) shows them: seven bytes or more"),
+            ],
+        ),
+        ("Options", &[Arg::flag(b'P', "sessions", "Give each runsv a session of its own"), HELP, VERSION]),
+    ],
+};
 
 /// How runsvdir, called as `program`, is used.
 pub fn usage(program: OsString) -> Usage {

@@ -13,10 +13,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, Command};
-
 use crate::chpst::envdir;
-use crate::cli::{self, Usage};
+use crate::cli::{Arg, Given, HELP, Synopsis, Usage, VERSION};
 use crate::model::envdir::Setting;
 use crate::model::login::{self, Fault, Found, Login};
 use crate::model::{lookup, number};
@@ -64,22 +62,32 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const ARGUMENTS: &str = "[options] [user [services-directory]]";
 
 /// What runsvdir-user takes.
-pub fn command() -> Command {
-    let option = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
-    cli::command("runsvdir-user", ARGUMENTS)
-        .about("Run the services of a user, as that user.")
-        .arg(option("path", "path").value_parser(clap::value_parser!(OsString)).help("PATH of the services"))
-        .arg(
-            option("env", "dir")
-                .value_parser(clap::value_parser!(OsString))
-                .help("Add the variables of this directory of root's, as chpst -e does"),
-        )
-        .arg(option("umask", "mode").help("File creation mask (default 022)"))
-        .arg(option("deadline", "duration").help("Kill what a stop has not ended after so long (default 30s)"))
-        .arg(Arg::new("allow-root").long("allow-root").action(ArgAction::SetTrue).help("Accept a user with uid 0"))
-        .arg(Arg::new("user").help("Default: NAME, where the service directory is called runsvdir-NAME"))
-        .arg(Arg::new("services-directory").help("Default: ~/service"))
-}
+pub const SYNOPSIS: Synopsis = Synopsis {
+    name: "runsvdir-user",
+    about: "Run the services of a user, as that user.",
+    usage: ARGUMENTS,
+    groups: &[
+        (
+            "Arguments",
+            &[
+                Arg::operand("user", "Default: NAME, where the service directory is called runsvdir-NAME"),
+                Arg::operand("services-directory", "Default: ~/service"),
+            ],
+        ),
+        (
+            "Options",
+            &[
+                Arg::long_value("path", "path", "PATH of the services"),
+                Arg::long_value("env", "dir", "Add the variables of this directory of root's, as chpst -e does"),
+                Arg::long_value("umask", "mode", "File creation mask (default 022)"),
+                Arg::long_value("deadline", "duration", "Kill what a stop has not ended after so long (default 30s)"),
+                Arg::long("allow-root", "Accept a user with uid 0"),
+                HELP,
+                VERSION,
+            ],
+        ),
+    ],
+};
 
 /// What was asked for.
 struct Wishes {
@@ -114,7 +122,7 @@ impl From<Failure> for Refusal {
 pub fn run(program: OsString, args: Vec<OsString>) -> u8 {
     let usage = Usage::new(program, ARGUMENTS, EXIT_USAGE);
     let nobody = Speaker::new("runsvdir-user");
-    let given = match usage.parse(command(), args) {
+    let given = match usage.parse(&SYNOPSIS, args) {
         Ok(given) => given,
         Err(exit) => return exit,
     };
@@ -136,16 +144,19 @@ pub fn run(program: OsString, args: Vec<OsString>) -> u8 {
 }
 
 impl Wishes {
-    fn read(given: &crate::cli::Given) -> Result<Wishes, Refusal> {
-        let bad = |option: &str, value: &str| Refusal::new(format!("invalid {option}: {value}"), EXIT_USAGE);
-        let text = |name: &str| given.options.get_one::<String>(name).map(String::as_str);
-        let words = |name: &str| given.options.get_one::<OsString>(name).cloned();
-        let umask = match text("umask") {
+    fn read(given: &Given) -> Result<Wishes, Refusal> {
+        let bad =
+            |option: &str, value: &OsStr| Refusal::new(format!("invalid {option}: {}", value.display()), EXIT_USAGE);
+        let words = |name: &str| given.value(name).map(OsStr::to_owned);
+        let umask = match given.value("umask") {
             Some(mode) => number::mode(mode.as_bytes()).ok_or_else(|| bad("umask", mode))?,
             None => UMASK,
         };
-        let deadline = text("deadline").unwrap_or(DEADLINE);
-        let deadline = humantime::parse_duration(deadline).map_err(|_| bad("deadline", deadline))?;
+        let deadline = given.value("deadline").unwrap_or(OsStr::new(DEADLINE));
+        let deadline = deadline
+            .to_str()
+            .and_then(|text| humantime::parse_duration(text).ok())
+            .ok_or_else(|| bad("deadline", deadline))?;
         let mut operands = given.operands.iter();
         let user = match operands.next() {
             Some(user) => user.clone(),
@@ -160,7 +171,7 @@ impl Wishes {
             env: words("env"),
             umask,
             deadline,
-            allow_root: given.options.get_flag("allow-root"),
+            allow_root: given.has("allow-root"),
         })
     }
 
@@ -218,7 +229,8 @@ impl Wishes {
         let elsewhere = lookup::candidates(OsStr::new("runsvdir"), Some(&path));
         let files: Vec<OsString> = beside_us.into_iter().chain(elsewhere).collect();
         let argv = Argv::new([OsStr::new("runsvdir"), OsStr::new("-P"), services.as_os_str()]).tried("prepare", "")?;
-        let image = Image::new(&files, argv, &environment).tried("prepare", "runsvdir")?;
+        let image = Image::new(&files, argv).and_then(|image| image.with_environment(&environment));
+        let image = image.tried("prepare", "runsvdir")?;
         let first = files.first().map_or(OsStr::new("runsvdir"), OsString::as_os_str);
         let failure = Failure::with("start runsvdir as the user", first, image.exec());
         Err(Refusal::new(failure.text(), EXIT_NO_RUNSVDIR))

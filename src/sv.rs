@@ -12,10 +12,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, Command};
 use nix::errno::Errno;
 
-use crate::cli::{self, Usage};
+use crate::cli::{self, Arg, HELP, Synopsis, Usage, VERSION};
 use crate::model::order::{self, Word};
 use crate::model::status::Status;
 use crate::model::{report, seconds};
@@ -45,26 +44,40 @@ const ROOT_SERVICES: [&str; 4] = ["/var/service", "/etc/service", "/run/runit/se
 const ARGUMENTS: &str = "[-v] [-w sec] command service ...";
 
 /// What sv takes.
-pub fn command() -> Command {
-    cli::command("sv", ARGUMENTS)
-        .about("Control services, and say how they are.")
-        .arg(
-            Arg::new("wait")
-                .short('w')
-                .value_name("sec")
-                .allow_hyphen_values(true)
-                .value_parser(clap::value_parser!(OsString))
-                .help("Wait so long at most, and report: seconds, or a duration such as 2m (default 7)"),
-        )
-        .arg(Arg::new("report").short('v').action(ArgAction::SetTrue).help("Wait and report also for simple commands"))
-        .arg(Arg::new("id").short('V').action(ArgAction::SetTrue).help("Print the version, and how sv is used"))
-        .arg(Arg::new("command").help(
-            "status, up, down, once, exit, term, kill, hup, int, quit, alarm, 1, 2, pause, cont;\n\
-             start, stop, restart, shutdown, reload, try-restart, check wait and report;\n\
-             force-stop, force-restart, force-reload, force-shutdown kill what takes too long",
-        ))
-        .arg(Arg::new("service").num_args(1..).help("A name in the services directory, or a path with / or . first"))
-}
+pub const SYNOPSIS: Synopsis = Synopsis {
+    name: "sv",
+    about: "Control services, and say how they are.",
+    usage: ARGUMENTS,
+    groups: &[
+        (
+            "Arguments",
+            &[
+                Arg::operand(
+                    "command",
+                    "status, up, down, once, exit, term, kill, hup, int, quit, alarm, 1, 2, pause, cont;\n\
+                     start, stop, restart, shutdown, reload, try-restart, check wait and report;\n\
+                     force-stop, force-restart, force-reload, force-shutdown kill what takes too long",
+                ),
+                Arg::operand("service", "A name in the services directory, or a path with / or . first"),
+            ],
+        ),
+        (
+            "Options",
+            &[
+                Arg::value(
+                    b'w',
+                    "wait",
+                    "sec",
+                    "Wait so long at most, and report: seconds, or a duration such as 2m (default 7)",
+                ),
+                Arg::flag(b'v', "report", "Wait and report also for simple commands"),
+                Arg::flag(b'V', "id", "Print the version, and how sv is used"),
+                HELP,
+                VERSION,
+            ],
+        ),
+    ],
+};
 
 /// How sv was called and what it goes by.
 pub struct Call {
@@ -86,27 +99,6 @@ enum Wait {
     Default,
 }
 
-#[derive(Default)]
-struct Options {
-    wait: Option<OsString>,
-    reports: bool,
-    asks_version: bool,
-}
-
-/// The options, and what follows them. Mostly there are none: then nothing is made to read them with.
-fn read_options(usage: &Usage, args: Vec<OsString>) -> Result<(Options, Vec<OsString>), u8> {
-    if cli::has_no_options(&args) {
-        return Ok((Options::default(), args));
-    }
-    let given = usage.parse(command(), args)?;
-    let options = Options {
-        wait: given.options.get_one::<OsString>("wait").cloned(),
-        reports: given.options.get_flag("report"),
-        asks_version: given.options.get_flag("id"),
-    };
-    Ok((options, given.operands))
-}
-
 /// Does what the arguments say.
 pub fn run(program: &OsStr, args: Vec<OsString>) -> u8 {
     let name = cli::base_name(program).to_os_string();
@@ -116,21 +108,22 @@ pub fn run(program: &OsStr, args: Vec<OsString>) -> u8 {
     } else {
         Usage::new(name, ARGUMENTS, EXIT_USAGE)
     };
-    let (options, operands) = match read_options(&usage, args) {
-        Ok(read) => read,
+    let given = match usage.parse(&SYNOPSIS, args) {
+        Ok(given) => given,
         Err(exit) => return exit,
     };
-    if options.asks_version {
+    if given.has("id") {
         msg::to_stderr(concat!("homerun ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
         return usage.fail();
     }
-    let reports = options.reports || options.wait.is_some();
-    let wait = match options.wait.or_else(|| std::env::var_os("SVWAIT")) {
+    let waits_for = given.value("wait").map(OsStr::to_owned);
+    let reports = given.has("report") || waits_for.is_some();
+    let wait = match waits_for.or_else(|| std::env::var_os("SVWAIT")) {
         Some(text) => Wait::Said(seconds::read(text.as_bytes(), |text| humantime::parse_duration(text).ok())),
         None => Wait::Default,
     };
     let call = Call { init_script, usage, reports, wait, services_directory: OnceCell::new() };
-    let (word, services) = match operands.split_first() {
+    let (word, services) = match given.operands.split_first() {
         Some((word, services)) => (word, services),
         None => return call.usage.fail(),
     };

@@ -11,7 +11,7 @@ fn run() -> u8 {
     // Any other single argument is a directory, whatever it begins with: so says the original.
     match args.as_slice() {
         [help] if help == "--help" || help == "--version" => {
-            usage.parse(runsv::command(), args).err().unwrap_or(cli::EXIT_SUCCESS)
+            usage.parse(&runsv::SYNOPSIS, args).err().unwrap_or(cli::EXIT_SUCCESS)
         }
         [directory] => runsv::run(directory),
         _ => usage.fail(),

@@ -10,7 +10,7 @@ fn run() -> u8 {
     let usage = runsvchdir::usage(program.clone());
     match args.as_slice() {
         [help] if help == "--help" || help == "--version" => {
-            usage.parse(runsvchdir::command(), args).err().unwrap_or(cli::EXIT_SUCCESS)
+            usage.parse(&runsvchdir::SYNOPSIS, args).err().unwrap_or(cli::EXIT_SUCCESS)
         }
         [set, ..] => runsvchdir::run(&program, set),
         [] => usage.fail(),

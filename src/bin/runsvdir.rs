@@ -10,7 +10,7 @@ fn run() -> u8 {
     let usage = runsvdir::usage(program);
     match args.as_slice() {
         [help] if help == "--help" || help == "--version" => {
-            usage.parse(runsvdir::command(), args).err().unwrap_or(cli::EXIT_SUCCESS)
+            usage.parse(&runsvdir::SYNOPSIS, args).err().unwrap_or(cli::EXIT_SUCCESS)
         }
         _ => match runsvdir::Invocation::read(&args) {
             Some(invocation) => runsvdir::run(invocation),

@@ -4,12 +4,8 @@
 
 use std::ffi::{OsStr, OsString};
 
-use clap::Command;
-
-use super::{
-    ARGUMENTS, Changes, Directories, EXIT_USAGE, Limit, Lock, MEMORY, OnFailure, Who, flag, in_order, limits, value,
-};
-use crate::cli::Usage;
+use super::{ARGUMENTS, Changes, Directories, EXIT_USAGE, Limit, Lock, MEMORY, OnFailure, Who, in_order, limits};
+use crate::cli::{Arg, Synopsis, Usage};
 use crate::model::number;
 use crate::sys::limit::Resource;
 
@@ -24,20 +20,49 @@ pub(super) enum Emulation {
     Softlimit,
 }
 
-/// The limits of softlimit: the letter of the option, its id and what it limits.
-const LIMITS: [(char, Limit); 11] = [
-    ('a', ("all", &[Resource::RLIMIT_AS])),
-    ('c', ("core", &[Resource::RLIMIT_CORE])),
-    ('d', ("data", &[Resource::RLIMIT_DATA])),
-    ('f', ("file", &[Resource::RLIMIT_FSIZE])),
-    ('l', ("locked", &[Resource::RLIMIT_MEMLOCK])),
-    ('m', ("memory", &MEMORY)),
-    ('o', ("open", &[Resource::RLIMIT_NOFILE])),
-    ('p', ("processes", &[Resource::RLIMIT_NPROC])),
-    ('r', ("resident", &[Resource::RLIMIT_RSS])),
-    ('s', ("stack", &[Resource::RLIMIT_STACK])),
-    ('t', ("seconds", &[Resource::RLIMIT_CPU])),
+/// The limits of softlimit: an option's id and what it limits.
+const LIMITS: [Limit; 11] = [
+    ("all", &[Resource::RLIMIT_AS]),
+    ("core", &[Resource::RLIMIT_CORE]),
+    ("data", &[Resource::RLIMIT_DATA]),
+    ("file", &[Resource::RLIMIT_FSIZE]),
+    ("locked", &[Resource::RLIMIT_MEMLOCK]),
+    ("memory", &MEMORY),
+    ("open", &[Resource::RLIMIT_NOFILE]),
+    ("processes", &[Resource::RLIMIT_NPROC]),
+    ("resident", &[Resource::RLIMIT_RSS]),
+    ("stack", &[Resource::RLIMIT_STACK]),
+    ("seconds", &[Resource::RLIMIT_CPU]),
 ];
+
+/// What setlock takes.
+const SETLOCK: Synopsis = Synopsis::bare(&[(
+    "",
+    &[
+        Arg::flag(b'n', "wait", ""),
+        Arg::flag(b'N', "now", ""),
+        Arg::flag(b'x', "silent", ""),
+        Arg::flag(b'X', "loud", ""),
+    ],
+)]);
+
+/// What softlimit takes.
+const SOFTLIMIT: Synopsis = Synopsis::bare(&[(
+    "",
+    &[
+        Arg::value(b'a', "all", "N", ""),
+        Arg::value(b'c', "core", "N", ""),
+        Arg::value(b'd', "data", "N", ""),
+        Arg::value(b'f', "file", "N", ""),
+        Arg::value(b'l', "locked", "N", ""),
+        Arg::value(b'm', "memory", "N", ""),
+        Arg::value(b'o', "open", "N", ""),
+        Arg::value(b'p', "processes", "N", ""),
+        Arg::value(b'r', "resident", "N", ""),
+        Arg::value(b's', "stack", "N", ""),
+        Arg::value(b't', "seconds", "N", ""),
+    ],
+)]);
 
 impl Emulation {
     /// The program called `name`.
@@ -107,14 +132,9 @@ fn first(usage: &Usage, mut args: Vec<OsString>, changes: fn(OsString) -> Change
 
 /// setlock: with -n it waits and with -N, the default, it does not: the reverse of daemontools.
 fn setlock(usage: &Usage, args: Vec<OsString>) -> Result<Plan, u8> {
-    let command = bare("setlock")
-        .arg(flag("wait", 'n', "").overrides_with("now"))
-        .arg(flag("now", 'N', "").overrides_with("wait"))
-        .arg(flag("silent", 'x', "").overrides_with("loud"))
-        .arg(flag("loud", 'X', "").overrides_with("silent"));
-    let given = usage.parse(command, args)?;
-    let wait = given.options.get_flag("wait");
-    let failure = if given.options.get_flag("silent") { OnFailure::Silence } else { OnFailure::Message };
+    let given = usage.parse(&SETLOCK, args)?;
+    let wait = given.last("wait") > given.last("now");
+    let failure = if given.last("silent") > given.last("loud") { OnFailure::Silence } else { OnFailure::Message };
     let mut operands = given.operands;
     if operands.is_empty() {
         return Err(usage.fail());
@@ -124,15 +144,9 @@ fn setlock(usage: &Usage, args: Vec<OsString>) -> Result<Plan, u8> {
 }
 
 fn softlimit(usage: &Usage, name: &OsStr, args: Vec<OsString>) -> Result<Plan, u8> {
-    let command = bare("softlimit").args(LIMITS.map(|(letter, (id, _))| value(id, letter, "N", "")));
-    let given = usage.parse(command, args)?;
-    match limits(&given.options, &LIMITS.map(|(_, limit)| limit), number::limit_or_hard) {
+    let given = usage.parse(&SOFTLIMIT, args)?;
+    match limits(&given, &LIMITS, number::limit_or_hard) {
         Some(limits) => Ok((Changes { limits: in_order(limits), ..Changes::default() }, given.operands)),
         None => Err(Usage::new(name, ARGUMENTS, EXIT_USAGE).fail()), // as the original does
     }
-}
-
-/// A command without the options that clap adds.
-fn bare(name: &'static str) -> Command {
-    Command::new(name).disable_help_flag(true).disable_version_flag(true)
 }

@@ -55,6 +55,7 @@ fn enter(directory: &OsStr) -> io::Result<()> {
 ///
 /// Errors: EAGAIN for a FIFO with a writer, which may say more; EFBIG for a first line beyond [`MAX_LINE`]. The original
 /// reads every file to its end. Differs: that end is not waited for where there is none.
+#[inline(never)] // it needs much of the stack, which its caller must not take when there is no directory
 fn first_line(path: &Path) -> io::Result<Vec<u8>> {
     let file = file::open_read(path)?;
     let is_regular = file.metadata()?.is_file();

@@ -1,12 +1,9 @@
 //! The command line of svlogd.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, ArgMatches, Command};
-
-use crate::cli::{self, Usage};
+use crate::cli::{Arg, Given, HELP, Synopsis, Usage, VERSION};
 use crate::model::line::Replace;
 use crate::model::logconfig::number;
 use crate::model::stamp::Form;
@@ -34,55 +31,55 @@ pub struct Settings {
     pub verbose: bool,
 }
 
-/// The options.
-pub fn command() -> Command {
-    let takes = |letter: char, id: &'static str, value: &'static str| {
-        Arg::new(id).short(letter).value_name(value).value_parser(ValueParser::os_string()).allow_hyphen_values(true)
-    };
-    cli::command("svlogd", ARGUMENTS)
-        .about("Writes what it reads on standard input into automatically rotated logs.")
-        .arg(
-            Arg::new("stamp")
-                .short('t')
-                .action(ArgAction::Count)
-                .help("Stamp each line with TAI64N; -tt or -ttt with UTC date and time"),
-        )
-        .arg(Arg::new("verbose").short('v').action(ArgAction::SetTrue).help("Say on standard error what is done"))
-        .arg(takes('r', "with", "c").help("Replace bytes that are not printable ASCII with c"))
-        .arg(takes('R', "also", "abc").help("Replace these bytes too (with c, else with _)"))
-        .arg(takes('l', "line", "len").help("Match the first len bytes of a line [default: 1000]"))
-        .arg(takes('b', "buffer", "buflen").help("Read at least buflen bytes at a time; more than len"))
-        .arg(Arg::new("identify").short('V').action(ArgAction::SetTrue).help("Print the version and fail"))
-}
+/// What svlogd takes.
+pub const SYNOPSIS: Synopsis = Synopsis {
+    name: "svlogd",
+    about: "Writes what it reads on standard input into automatically rotated logs.",
+    usage: ARGUMENTS,
+    groups: &[(
+        "Options",
+        &[
+            Arg::flag(b't', "stamp", "Stamp each line with TAI64N; -tt or -ttt with UTC date and time"),
+            Arg::flag(b'v', "verbose", "Say on standard error what is done"),
+            Arg::value(b'r', "with", "c", "Replace bytes that are not printable ASCII with c"),
+            Arg::value(b'R', "also", "abc", "Replace these bytes too (with c, else with _)"),
+            Arg::value(b'l', "line", "len", "Match the first len bytes of a line [default: 1000]"),
+            Arg::value(b'b', "buffer", "buflen", "Read at least buflen bytes at a time; more than len"),
+            Arg::flag(b'V', "identify", "Print the version and fail"),
+            HELP,
+            VERSION,
+        ],
+    )],
+};
 
 /// Reads the command line: what it asks for, and the log directories.
 pub fn parse(name: OsString, args: Vec<OsString>) -> Result<(Settings, Vec<OsString>), u8> {
     let usage = Usage::new(name, ARGUMENTS, EXIT_FAILURE);
-    let given = usage.parse(command(), args)?;
-    if given.options.get_flag("identify") {
+    let given = usage.parse(&SYNOPSIS, args)?;
+    if given.has("identify") {
         msg::to_stderr(concat!("homerun ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
         return Err(usage.fail());
     }
-    match settings(&given.options) {
+    match settings(&given) {
         Some(settings) if !given.operands.is_empty() => Ok((settings, given.operands)),
         _ => Err(usage.fail()),
     }
 }
 
 /// The settings, unless a value is none.
-fn settings(options: &ArgMatches) -> Option<Settings> {
-    let line = size(options, "line", DEFAULT_LINE);
-    let buffer = size(options, "buffer", DEFAULT_BUFFER);
-    let with = match bytes(options, "with") {
+fn settings(given: &Given) -> Option<Settings> {
+    let line = size(given, "line", DEFAULT_LINE);
+    let buffer = size(given, "buffer", DEFAULT_BUFFER);
+    let with = match bytes(given, "with") {
         Some([byte]) => Some(*byte),
         Some(_) => return None,
         None => None,
     };
-    let also = bytes(options, "also");
+    let also = bytes(given, "also");
     let replace = (with.is_some() || also.is_some())
         .then(|| Replace { with: with.unwrap_or(b'_'), also: also.unwrap_or_default().to_vec() });
     let settings = Settings {
-        stamp: match options.get_count("stamp") {
+        stamp: match given.count("stamp") {
             0 => None,
             1 => Some(Form::Label),
             2 => Some(Form::Underscore),
@@ -91,18 +88,18 @@ fn settings(options: &ArgMatches) -> Option<Settings> {
         replace,
         line,
         block: buffer.max(LEAST_BLOCK),
-        verbose: options.get_flag("verbose"),
+        verbose: given.has("verbose"),
     };
     (buffer > line).then_some(settings)
 }
 
-fn bytes<'a>(options: &'a ArgMatches, id: &str) -> Option<&'a [u8]> {
-    options.get_one::<OsString>(id).map(|value| value.as_bytes())
+fn bytes<'a>(given: &'a Given, id: &str) -> Option<&'a [u8]> {
+    given.value(id).map(OsStr::as_bytes)
 }
 
 /// A number of bytes; 0, or no digits at all, stands for the default.
-fn size(options: &ArgMatches, id: &str, default: usize) -> usize {
-    let value = bytes(options, id).map_or(0, |text| number(text).0);
+fn size(given: &Given, id: &str, default: usize) -> usize {
+    let value = bytes(given, id).map_or(0, |text| number(text).0);
     if value == 0 { default } else { usize::try_from(value).unwrap_or(usize::MAX) }
 }
 
@@ -111,7 +108,8 @@ mod tests {
     use super::*;
 
     fn given(args: &[&str]) -> Option<Settings> {
-        settings(&command().no_binary_name(true).try_get_matches_from(args).unwrap())
+        let args = args.iter().map(OsString::from).collect();
+        settings(&Usage::new("svlogd", ARGUMENTS, EXIT_FAILURE).parse(&SYNOPSIS, args).unwrap())
     }
 
     #[test]

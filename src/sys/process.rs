@@ -64,19 +64,29 @@ fn pointers(words: &[CString]) -> Vec<*const libc::c_char> {
 /// A program that this process can become: made once, so that [`Image::exec`] allocates nothing, whatever the limits.
 #[derive(Debug)]
 pub struct Image {
-    files: Vec<CString>,
     argv: Argv,
-    _environment: Vec<CString>, // what `envp` points to
-    envp: Vec<*const libc::c_char>,
+    environment: Option<Environment>,
+}
+
+#[derive(Debug)]
+struct Environment {
+    _entries: Vec<CString>, // what `pointers` points to
+    pointers: Vec<*const libc::c_char>,
 }
 
 impl Image {
-    /// The first of `files` that can be run, with these arguments and this environment of `NAME=value` entries.
+    /// The first of `files` that can be run, with these arguments and the environment that this process has.
     ///
     /// Errors: a NUL in any of them.
-    pub fn new(files: &[OsString], argv: Argv, environment: &[OsString]) -> io::Result<Image> {
-        let environment = c_strings(environment)?;
-        Ok(Image { files: c_strings(files)?, argv, envp: pointers(&environment), _environment: environment })
+    pub fn new(files: &[OsString], argv: Argv) -> io::Result<Image> {
+        Ok(Image { argv: argv.looked_for(files)?, environment: None })
+    }
+
+    /// With another environment. Errors: a NUL in it.
+    pub fn with_environment(self, entries: &[OsString]) -> io::Result<Image> {
+        let entries = c_strings(entries)?;
+        let environment = Environment { pointers: pointers(&entries), _entries: entries };
+        Ok(Image { environment: Some(environment), ..self })
     }
 
     /// Becomes the program; returns only when that failed, with why.
@@ -84,9 +94,10 @@ impl Image {
     /// Where a file is missing the next one is tried, and where it may not be run too, but then that is the reason
     /// if no other can. Any other error ends the search.
     pub fn exec(&self) -> io::Error {
-        exec_first(&self.files, |file| {
+        let Some(environment) = &self.environment else { return exec(&self.argv) };
+        exec_first(&self.argv.files, |file| {
             // SAFETY: the strings and the null-terminated arrays live in `self`.
-            unsafe { libc::execve(file.as_ptr(), self.argv.pointers.as_ptr(), self.envp.as_ptr()) };
+            unsafe { libc::execve(file.as_ptr(), self.argv.pointers.as_ptr(), environment.pointers.as_ptr()) };
         })
     }
 }
@@ -621,6 +632,24 @@ pub fn id() -> i32 {
     nix::unistd::getpid().as_raw()
 }
 
+/// The environment of this process as it was given: each entry, `NAME=value` or not.
+pub fn environment() -> Vec<OsString> {
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    let mut entries = Vec::new();
+    // SAFETY: the C library keeps here an array of strings that ends with a null pointer. No other thread changes it:
+    // who asks has one.
+    unsafe {
+        let mut at = environ;
+        while !at.is_null() && !(*at).is_null() {
+            entries.push(OsStr::from_bytes(CStr::from_ptr(*at).to_bytes()).to_owned());
+            at = at.add(1);
+        }
+    }
+    entries
+}
+
 /// Takes `name` out of this process's environment and gives what it was.
 ///
 /// Call it while the process has one thread, at its start.
@@ -650,4 +679,25 @@ pub fn default_signals() -> io::Result<()> {
 /// The process that started this one.
 pub fn parent_id() -> i32 {
     nix::unistd::getppid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_is_what_was_given() {
+        let mut known: Vec<OsString> = std::env::vars_os()
+            .map(|(mut name, value)| {
+                name.push("=");
+                name.push(value);
+                name
+            })
+            .collect();
+        let mut found = environment();
+        found.retain(|entry| entry.as_bytes().contains(&b'='));
+        known.sort();
+        found.sort();
+        assert_eq!(found, known);
+    }
 }

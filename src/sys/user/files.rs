@@ -18,6 +18,9 @@ const USERS: &str = "/etc/passwd";
 /// Source: group(5).
 const GROUPS: &str = "/etc/group";
 
+/// What is read at a time: the allocator has so much at hand, and accounts of the system stand first.
+const BLOCK: usize = 1024;
+
 /// The user called `name`.
 pub fn account(name: &str) -> io::Result<Option<Account>> {
     match find(USERS, |line| read_account(line).filter(|account| account.name == name))? {
@@ -73,7 +76,7 @@ fn lists(file: &str, name: &str) -> io::Result<bool> {
 
 /// What `read` makes of the first line of which it makes something.
 fn find<T>(file: impl AsRef<Path>, mut read: impl FnMut(&[u8]) -> Option<T>) -> io::Result<Option<T>> {
-    let mut file = BufReader::new(File::open(file)?);
+    let mut file = BufReader::with_capacity(BLOCK, File::open(file)?);
     let mut line = Vec::new();
     loop {
         line.clear();
