@@ -201,6 +201,12 @@ impl Usage {
         self.exit
     }
 
+    /// Answers `--help` or `--version`, for a program that has no other option.
+    #[inline(never)] // what goes on for years must not have the frame of this below it
+    pub fn describe(&self, synopsis: &Synopsis, option: OsString) -> u8 {
+        self.parse(synopsis, vec![option]).err().unwrap_or(EXIT_SUCCESS)
+    }
+
     /// Reads options and operands from `args`, which do not contain the program's name.
     ///
     /// `Err` is the exit code of a program that is done: after `--help` or `--version` with 0, else after a

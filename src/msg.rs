@@ -170,6 +170,8 @@ impl Speaker {
     }
 
     /// Prints `PREFIX: SEVERITY: TEXT`.
+    #[cold]
+    #[inline(never)]
     pub fn say(&self, severity: Severity, text: impl AsRef<[u8]>) {
         if !self.is_supervisor {
             return to_stderr(&self.line(severity, text));

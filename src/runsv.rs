@@ -12,7 +12,7 @@ mod stall;
 mod successor;
 mod upgrade;
 
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{CStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
@@ -36,7 +36,7 @@ use crate::supervise::{self, Dropped, Home, Locked, Notes, Pipe};
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Addressee, Argv, Directory, Orphan, Spawn, Step};
 use crate::sys::signal::{InheritedMask, SigSet, Signal, Signals};
-use crate::sys::{clock, file};
+use crate::sys::{clock, file, memory};
 
 use files::Look;
 use leftovers::Leftovers;
@@ -76,9 +76,9 @@ pub fn usage(program: OsString) -> Usage {
 }
 
 /// Supervises the service in `directory` until it is told to exit.
-pub fn run(directory: &OsStr) -> u8 {
-    let speaker = Speaker::of("runsv", directory).of_supervisor();
-    match Supervisor::new(directory, speaker.clone(), Handed::take()) {
+pub fn run(directory: OsString) -> u8 {
+    let speaker = Speaker::of("runsv", &directory).of_supervisor();
+    match Supervisor::new(directory, &speaker) {
         Ok(supervisor) => supervisor.run(),
         Err(failure) => {
             speaker.fatal(failure.text());
@@ -119,6 +119,14 @@ impl Source {
             Source::Pipe => 6,
         }
     }
+}
+
+/// What a wait came to.
+struct Ready {
+    /// By [`Source::key`].
+    sources: [bool; Source::ALL.len()],
+    /// Not everything was told: it is looked at.
+    must_look: bool,
 }
 
 /// One of the two services, as far as the world outside the model goes.
@@ -162,7 +170,7 @@ struct Supervisor {
     mask: InheritedMask,
     pair: Pair,
     main: Side,
-    log: Option<Side>,
+    log: Option<Box<Side>>,
     pipe: Option<LogPipe>,
     /// None where there is no log pipe, or only for others.
     overflow: Option<Overflow>,
@@ -190,7 +198,11 @@ struct Supervisor {
 impl Supervisor {
     /// Takes the locks, opens the FIFOs and writes the first records, in the original's order; what was handed over is
     /// held already.
-    fn new(directory: &OsStr, speaker: Speaker, mut handed: Option<Handed>) -> Result<Supervisor, Failure> {
+    #[inline(never)] // nor is [`Supervisor::answer`]: the loop waits on a stack as low as can be
+    fn new(directory: OsString, speaker: &Speaker) -> Result<Box<Supervisor>, Failure> {
+        let place = Box::new_uninit(); // before anything else: so it is with what else is used all the time
+        memory::keep_reserve();
+        let mut handed = Handed::take();
         process::default_action_of_ends(); // inherited as ignored, no death would ever be told
         // SIGXFSZ would end it; so the write fails, and that is said.
         let taken = [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGIO, Signal::SIGXFSZ];
@@ -202,24 +214,24 @@ impl Supervisor {
         let is_upgrade = handed.is_some();
         let mut held = |name: &str| handed.as_mut().and_then(|handed| handed.file(name));
         if !is_upgrade {
-            std::env::set_current_dir(directory).tried("change to directory", "")?;
+            std::env::set_current_dir(&directory).tried("change to directory", "")?;
         }
-        let lock = |service: &str, held: Option<File>| match held {
-            Some(lock) => Ok(Locked::held(Path::new(service), lock)),
-            None => Locked::take(Path::new(service)).inspect_err(|failure| {
+        let lock = |place: Place, held: Option<File>| match held {
+            Some(lock) => Ok(Locked::held(place, lock)),
+            None => Locked::take(place).inspect_err(|failure| {
                 if failure.reason().kind() == io::ErrorKind::WouldBlock
-                    && let Some(holder) = Locked::holder(Path::new(service))
+                    && let Some(holder) = Locked::holder(place)
                 {
                     speaker.say(msg::Severity::Info, holder);
                 }
             }),
         };
-        let main_lock = lock(".", held("lock"))?;
+        let main_lock = lock(Place::Main, held("lock"))?;
         let log_held = held("log/lock");
-        let has_log = if is_upgrade { log_held.is_some() } else { has_log_directory(&speaker) };
-        let log_lock = if has_log { Some(lock("log", log_held)?) } else { None };
+        let has_log = if is_upgrade { log_held.is_some() } else { has_log_directory(speaker) };
+        let log_lock = if has_log { Some(lock(Place::Log, log_held)?) } else { None };
         let notes = supervise::world().and_then(|world| main_lock.open_notes(world));
-        let notes = notes.inspect_err(|failure| speaker.warn_failure(failure)).ok();
+        let mut notes = notes.inspect_err(|failure| speaker.warn_failure(failure)).ok();
         let left = |place, lock: &Locked, down| {
             let book = notes.as_ref().and_then(Notes::left)?;
             // A death before an upgrade was answered; one that was not seen is seen yet.
@@ -251,100 +263,125 @@ impl Supervisor {
         let mut main = Side::new(main_lock.open_control(held("control"))?, main_left)?;
         let poller = Poller::new(Source::ALL.len()).tried("create event queue", "")?;
         poller.watch(&signals, Source::Signals.key()).tried("watch signals", "")?;
-        if let Some(notes) = &notes {
+        if let Some(notes) = &mut notes {
             notes.begin().unwrap_or_else(|failure| speaker.warn_failure(&failure));
         }
-        main.announce(&pair, Who::Main, notes.as_ref(), &poller, &speaker)?;
+        main.announce(&pair, Who::Main, notes.as_ref(), &poller, speaker)?;
         let mut log = match log_lock {
-            Some(lock) => Some(Side::new(lock.open_control(held("log/control"))?, log_left)?),
+            Some(lock) => Some(Box::new(Side::new(lock.open_control(held("log/control"))?, log_left)?)),
             None => None,
         };
         if let Some(log) = &mut log {
-            log.announce(&pair, Who::Log, notes.as_ref(), &poller, &speaker)?;
+            log.announce(&pair, Who::Log, notes.as_ref(), &poller, speaker)?;
         }
-        for (side, name) in [(Some(&mut main), "ok"), (log.as_mut(), "log/ok")] {
+        for (side, name) in [(Some(&mut main), "ok"), (log.as_deref_mut(), "log/ok")] {
             if let Some(side) = side
                 && let Some(oddity) = side.home.open_ok(held(name))?
             {
                 speaker.warn(oddity.text());
             }
         }
-        Ok(Supervisor {
-            speaker,
-            directory: directory.to_owned(),
-            poller,
-            signals,
-            mask,
-            pair,
-            main,
-            log,
-            pipe,
-            overflow: None,
-            hook,
-            hook_end: None,
-            hook_is: None,
-            bad_hook: None,
-            leftovers: Leftovers::new(),
-            notes,
-            must_look: false,
-            must_reap: is_upgrade,
-            look: if is_upgrade { Look::soon() } else { Look::default() },
-            upgrade_is_due: false,
-            look_again: None,
-        })
+        Ok(Box::write(
+            place,
+            Supervisor {
+                speaker: speaker.clone(),
+                directory,
+                poller,
+                signals,
+                mask,
+                pair,
+                main,
+                log,
+                pipe,
+                overflow: None,
+                hook,
+                hook_end: None,
+                hook_is: None,
+                bad_hook: None,
+                leftovers: Leftovers::new(),
+                notes,
+                must_look: false,
+                must_reap: is_upgrade,
+                look: if is_upgrade { Look::soon() } else { Look::default() },
+                upgrade_is_due: false,
+                look_again: None,
+            },
+        ))
     }
 
-    fn run(mut self) -> u8 {
-        self.go_on_with_what_was_left();
-        self.open_overflow();
-        self.apply(Who::Log, Event::Tick);
-        self.apply(Who::Main, Event::Tick);
-        loop {
-            if self.settle() {
-                self.main.forget_reasons();
-                self.log.iter_mut().for_each(Side::forget_reasons);
-                [Some(&self.main), self.log.as_ref()].into_iter().flatten().for_each(|side| side.home.leave());
-                if let Some(notes) = &self.notes {
-                    notes.close().unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
-                }
-                return cli::EXIT_SUCCESS;
-            }
+    fn run(mut self: Box<Self>) -> u8 {
+        self.begin();
+        while !self.settle() {
             if self.upgrade_is_due && self.is_at_rest() {
                 self.upgrade();
             }
             self.listen();
-            let (timeout, speaker) = (self.timeout(), &self.speaker);
-            let complain = |error| speaker.warn_failure(&Failure::new("wait for events", "", error));
-            if !self.poller.wait_anyhow(timeout, complain) {
-                self.look_again = Some(clock::now());
+            let ready = self.wait();
+            self.answer(ready);
+        }
+        self.leave();
+        cli::EXIT_SUCCESS
+    }
+
+    #[inline(never)]
+    fn begin(&mut self) {
+        self.go_on_with_what_was_left();
+        self.open_overflow();
+        self.apply(Who::Log, Event::Tick);
+        self.apply(Who::Main, Event::Tick);
+    }
+
+    /// Waits for the next events; everything is ready where they cannot be told.
+    fn wait(&mut self) -> Ready {
+        let (timeout, speaker) = (self.timeout(), &self.speaker);
+        let complain = |error| speaker.warn_failure(&Failure::new("wait for events", "", error));
+        memory::rest();
+        if !self.poller.wait_anyhow(timeout, complain) {
+            self.look_again = Some(clock::now());
+        }
+        let look_again = self.look_again.take_if(|at| *at <= clock::now()).is_some();
+        let must_look = self.must_look || look_again;
+        let mut ready = Ready { sources: [must_look; Source::ALL.len()], must_look };
+        self.poller.ready().for_each(|key| ready.sources[key] = true);
+        ready
+    }
+
+    #[inline(never)]
+    fn answer(&mut self, ready: Ready) {
+        // Deaths first, then commands, then a TERM, which no command of the same moment shall take back.
+        let mut signals = SigSet::empty();
+        if ready.sources[Source::Signals.key()] && self.signals.arrived(&mut signals).is_err() {
+            self.look_later();
+        }
+        let must_reap = signals.contains(Signal::SIGCHLD) || ready.must_look || self.must_reap;
+        if must_reap {
+            self.reap_children();
+        }
+        for source in Source::ALL {
+            if ready.sources[source.key()] {
+                self.take(source);
             }
-            let look_again = self.look_again.take_if(|at| *at <= clock::now()).is_some();
-            let mut ready = [self.must_look || look_again; Source::ALL.len()];
-            self.poller.ready().for_each(|key| ready[key] = true);
-            // Deaths first, then commands, then a TERM, which no command of the same moment shall take back.
-            let mut signals = SigSet::empty();
-            if ready[Source::Signals.key()] && self.signals.arrived(&mut signals).is_err() {
-                self.look_later();
-            }
-            let must_reap = signals.contains(Signal::SIGCHLD) || self.must_look || look_again || self.must_reap;
-            if must_reap {
-                self.reap_children();
-            }
-            for source in Source::ALL {
-                if ready[source.key()] {
-                    self.take(source);
-                }
-            }
-            self.bury(must_reap);
-            self.obey(Who::Main);
-            self.obey(Who::Log);
-            if signals.contains(Signal::SIGIO) {
-                self.look_soon();
-            }
-            if signals.contains(Signal::SIGTERM) {
-                self.apply(Who::Main, Event::Control(Control::Exit));
-            }
-            self.keep_deadlines();
+        }
+        self.bury(must_reap);
+        self.obey(Who::Main);
+        self.obey(Who::Log);
+        if signals.contains(Signal::SIGIO) {
+            self.look_soon();
+        }
+        if signals.contains(Signal::SIGTERM) {
+            self.apply(Who::Main, Event::Control(Control::Exit));
+        }
+        self.keep_deadlines();
+    }
+
+    /// The last things, once nothing is left to do.
+    #[inline(never)]
+    fn leave(&mut self) {
+        self.main.forget_reasons();
+        self.log.iter_mut().for_each(|log| log.forget_reasons());
+        [Some(&self.main), self.log.as_deref()].into_iter().flatten().for_each(|side| side.home.leave());
+        if let Some(notes) = &self.notes {
+            notes.close().unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
         }
     }
 
@@ -374,10 +411,11 @@ impl Supervisor {
     }
 
     /// How long the next wait may be; None is for ever.
+    #[inline(never)]
     fn timeout(&self) -> Option<Duration> {
         let now = clock::now();
         let retry = |side: &Side| side.retry.map(|(at, _)| at);
-        let deadlines = [self.pair.deadline(), retry(&self.main), self.log.as_ref().and_then(retry)];
+        let deadlines = [self.pair.deadline(), retry(&self.main), self.log.as_deref().and_then(retry)];
         let look = self.must_look.then(|| now + FIRST_RETRY);
         let reap = self.must_reap.then_some(now);
         let others = [look, reap, self.look_again, self.look.at(), self.overflow_deadline()];
@@ -436,7 +474,7 @@ impl Supervisor {
             self.leftovers.ended(pid);
         }
         let is_it = |process: &Option<Process>| process.as_ref().is_some_and(|process| process.is_own(pid));
-        for side in [Some(&mut self.main), self.log.as_mut()].into_iter().flatten() {
+        for side in [Some(&mut self.main), self.log.as_deref_mut()].into_iter().flatten() {
             if is_it(&side.process) && side.end.is_none() {
                 side.end = Some(death);
             }
@@ -510,6 +548,7 @@ impl Supervisor {
     }
 
     /// Does what is due for both together; true when the supervisor is done.
+    #[inline(never)]
     fn settle(&mut self) -> bool {
         loop {
             let (pair, joint) = self.pair.settle(clock::now());
@@ -625,7 +664,7 @@ impl Supervisor {
     /// Opens an end of the log pipe that is nobody else's.
     fn open_overflow(&mut self) {
         match self.pipe.as_ref().map(|pipe| pipe.place.open_own(&pipe.reading)) {
-            Some(Ok(own)) => self.overflow = own.map(|own| Overflow::new(own, Dropped::new("log"))),
+            Some(Ok(own)) => self.overflow = own.map(|own| Overflow::new(own, Dropped::of_log())),
             Some(Err(failure)) => self.speaker.warn_failure(&failure),
             None => {}
         }
@@ -643,7 +682,7 @@ impl Supervisor {
         };
         let side = match who {
             Who::Main => &self.main,
-            Who::Log => self.log.as_ref()?,
+            Who::Log => self.log.as_deref()?,
         };
         let (name, set_up, directory) = match (who, &finish) {
             (Who::Main, None) => ("./run", "./run", None),
@@ -698,7 +737,7 @@ impl Supervisor {
         let knows = |side: &Side| {
             [Cause::Start, Cause::Finish].iter().any(|cause| side.reasons.get(*cause) == Some(text.as_bytes()))
         };
-        if ![Some(&self.main), self.log.as_ref()].into_iter().flatten().any(knows) {
+        if ![Some(&self.main), self.log.as_deref()].into_iter().flatten().any(knows) {
             self.speaker.warn(format!("unable to fork, sleeping: {reason}"));
         }
         self.explain(who, cause, Some(text.as_bytes()));
@@ -794,7 +833,7 @@ impl Supervisor {
             let _ = self.poller.forget(pidfd);
         }
         let runs = |side: &Side| side.process.is_some();
-        if !runs(&self.main) && !self.log.as_ref().is_some_and(runs) && self.hook.is_none() {
+        if !runs(&self.main) && !self.log.as_deref().is_some_and(runs) && self.hook.is_none() {
             self.must_look = false;
         }
     }
@@ -828,7 +867,7 @@ impl Supervisor {
     fn side(&mut self, who: Who) -> Option<&mut Side> {
         match who {
             Who::Main => Some(&mut self.main),
-            Who::Log => self.log.as_mut(),
+            Who::Log => self.log.as_deref_mut(),
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::sys::inotify::Watcher;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, Signal, Signals};
-use crate::sys::{clock, fd, limit, start, title as title_memory};
+use crate::sys::{clock, fd, limit, memory, start, title as title_memory};
 
 use look::Entry;
 use stop::Stop;
@@ -214,6 +214,7 @@ struct Tree {
 impl Tree {
     fn new(invocation: Invocation, speaker: Speaker, mut handed: Option<Handed>) -> Result<Tree, Failure> {
         let try_to = |deed, error| Failure::new(deed, "", error);
+        memory::keep_reserve();
         let arguments = start::arguments();
         let wanted = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGCHLD, Signal::SIGUSR2];
         // If they were ignored, as by nohup(1), what is started shall not find them so.

@@ -6,12 +6,12 @@ mod repair;
 pub mod why;
 
 use std::cell::Cell;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -30,7 +30,7 @@ use repair::Kept;
 ///
 /// Paths are relative to the service directory, which is runsv's working directory.
 pub struct Home {
-    paths: Paths,
+    paths: &'static Paths,
     lock: File,
     control: File,
     ok: Option<File>,
@@ -42,29 +42,67 @@ pub struct Home {
     kept: Kept,
 }
 
-/// The names in one `supervise/`, made once.
+/// The names in one `supervise/`.
 struct Paths {
-    service: PathBuf,
-    directory: PathBuf,
-    lock: PathBuf,
-    control: PathBuf,
+    service: &'static str,
+    directory: &'static str,
+    lock: &'static str,
+    control: &'static str,
+    ok: &'static str,
+    pipe: &'static str,
+    process: &'static str,
     pid: Replaced,
     stat: Replaced,
     status: Replaced,
     reason: Replaced,
-    ok: PathBuf,
+    dropped: Replaced,
 }
 
 /// A file that is replaced as a whole by renaming.
+#[derive(Clone, Copy)]
 struct Replaced {
-    new: PathBuf,
-    path: PathBuf,
+    new: &'static str,
+    path: &'static str,
+}
+
+/// The names in the `supervise/` at `$directory`, that of the service directory `$service`.
+macro_rules! paths {
+    ($service:literal, $directory:literal) => {
+        Paths {
+            service: $service,
+            directory: $directory,
+            lock: concat!($directory, "/lock"),
+            control: concat!($directory, "/control"),
+            ok: concat!($directory, "/ok"),
+            pipe: concat!($directory, "/pipe"),
+            process: concat!($directory, "/process"),
+            pid: paths!(replaced $directory, "pid"),
+            stat: paths!(replaced $directory, "stat"),
+            status: paths!(replaced $directory, "status"),
+            reason: paths!(replaced $directory, "reason"),
+            dropped: paths!(replaced $directory, "dropped"),
+        }
+    };
+    (replaced $directory:literal, $name:literal) => {
+        Replaced { new: concat!($directory, "/", $name, ".new"), path: concat!($directory, "/", $name) }
+    };
+}
+
+static MAIN_PATHS: Paths = paths!(".", "supervise");
+static LOG_PATHS: Paths = paths!("log", "log/supervise");
+
+impl Paths {
+    fn of(place: Place) -> &'static Paths {
+        match place {
+            Place::Main | Place::Hook => &MAIN_PATHS,
+            Place::Log => &LOG_PATHS,
+        }
+    }
 }
 
 /// A `supervise/` whose lock is held, before anything else of it is touched.
 pub struct Locked {
-    service: PathBuf,
-    directory: PathBuf,
+    paths: &'static Paths,
     lock: File,
     place: Option<File>,
 }
@@ -75,76 +113,64 @@ impl Locked {
     /// Where `supervise` is a link, its target is made, one level deep and seen from the service directory. A lock
     /// that another holds fails at once with EAGAIN. Source: runit 2.3.0, `main` in src/runsv.c. Differs: there
     /// `log/supervise/lock` is waited for, deaf to everything.
-    pub fn take(service: &Path) -> Result<Locked, Failure> {
-        let directory = supervise_of(service);
-        make_supervise(service, &directory)?;
-        let path = directory.join("lock");
-        let lock = file::open_append(&path).tried("open", &path)?;
-        let place = file::try_lock(&lock).and_then(|()| repair::claim(service)).tried("lock", &path)?;
+    pub fn take(place: Place) -> Result<Locked, Failure> {
+        let paths = Paths::of(place);
+        make_supervise(paths)?;
+        let lock = file::open_append(paths.lock).tried("open", paths.lock)?;
+        let place = file::try_lock(&lock).and_then(|()| repair::claim(paths.service)).tried("lock", paths.lock)?;
         holder::sign(&lock);
-        Ok(Locked { service: service.into(), directory, lock, place })
+        Ok(Locked { paths, lock, place })
     }
 
     /// Who has what [`Locked::take`] could not have, if that can be told.
-    pub fn holder(service: &Path) -> Option<String> {
-        let path = supervise_of(service).join("lock");
-        Some(format!("{} is held by {}", path.display(), holder::of(&path, "runsv")?))
+    pub fn holder(place: Place) -> Option<String> {
+        let path = Paths::of(place).lock;
+        Some(format!("{path} is held by {}", holder::of(path.as_ref(), "runsv")?))
     }
 
     /// The same with the lock that this process has held before it became its program anew.
-    pub fn held(service: &Path, lock: File) -> Locked {
-        let place = repair::claim(service).ok().flatten();
-        Locked { service: service.into(), directory: supervise_of(service), lock, place }
+    pub fn held(place: Place, lock: File) -> Locked {
+        let paths = Paths::of(place);
+        Locked { paths, lock, place: repair::claim(paths.service).ok().flatten() }
     }
 
     /// What the last supervisor recorded.
     pub fn last_record(&self) -> Option<Status> {
         let mut bytes = [0; STATUS_BYTES];
-        file::open_read(self.directory.join("status")).ok()?.read_exact(&mut bytes).ok()?;
+        file::open_read(self.paths.status.path).ok()?.read_exact(&mut bytes).ok()?;
         Status::decode(&bytes)
     }
 
     /// The pipe to the log service. Nothing is made yet.
     pub fn pipe(&self) -> Pipe {
-        Pipe { path: self.directory.join("pipe") }
+        Pipe { path: self.paths.pipe }
     }
 
     /// Opens the notes of this supervisor and the ones before it.
     pub fn open_notes(&self, world: World) -> Result<Notes, Failure> {
-        let path = self.directory.join("process");
-        let file = file::open_for_notes(&path).tried("open", &path)?;
+        let path = self.paths.process;
+        let file = file::open_for_notes(path).tried("open", path)?;
         let mut bytes = [0; BOOK_BYTES + 1];
-        let length = file.read_at(&mut bytes, 0).tried("read", &path)?;
+        let length = file.read_at(&mut bytes, 0).tried("read", path)?;
         let left = Book::decode(&bytes[..length]).filter(|book| book.was_left_in(world));
         let book = Cell::new(left.unwrap_or(Book::new(world)));
-        Ok(Notes { path, file, left, book, is_saved: Cell::new(false) })
+        Ok(Notes { path, file, left: left.map(Box::new), book, is_saved: Cell::new(false) })
     }
 
     /// Makes and opens the control FIFO, unless it was `handed` over. No record is written yet, and `ok` says nothing.
     pub fn open_control(self, handed: Option<File>) -> Result<Home, Failure> {
-        let path = self.directory.join("control");
+        let Locked { paths, lock, place } = self;
         let control = match handed {
             Some(control) => control,
             None => {
-                make_fifo(&path)?;
+                make_fifo(paths.control)?;
                 // Read and write: it never ends when a writer closes it.
-                file::open_read_write(&path).tried("open", &path)?
+                file::open_read_write(paths.control).tried("open", paths.control)?
             }
         };
-        let kept = Kept::of(self.place, &self.directory);
-        let paths = Paths {
-            lock: self.directory.join("lock"),
-            control: path,
-            pid: Replaced::of(&self.directory, "pid"),
-            stat: Replaced::of(&self.directory, "stat"),
-            status: Replaced::of(&self.directory, "status"),
-            reason: Replaced::of(&self.directory, "reason"),
-            ok: self.directory.join("ok"),
-            service: self.service,
-            directory: self.directory,
-        };
+        let kept = Kept::of(place, paths.directory);
         let (published, published_pid, explained) = (None, None, None);
-        Ok(Home { paths, lock: self.lock, control, ok: None, published, published_pid, explained, kept })
+        Ok(Home { paths, lock, control, ok: None, published, published_pid, explained, kept })
     }
 }
 
@@ -152,14 +178,14 @@ impl Locked {
 ///
 /// It has a name, so that a successor finds it with all that is in it. Differs: the original's pipe has none.
 pub struct Pipe {
-    path: PathBuf,
+    path: &'static str,
 }
 
 impl Pipe {
     /// Makes and opens it: the end to read from, and one for the writer that holds both. Such a writer is not ended
     /// when for a moment nobody else lives to read.
     pub fn open(&self) -> Result<(File, File), Failure> {
-        let path = &self.path;
+        let path = self.path;
         make_fifo(path)?;
         let ends = [file::open_read_write(path).tried("open", path)?, file::open_read(path).tried("open", path)?];
         for end in &ends {
@@ -172,11 +198,11 @@ impl Pipe {
     /// Opens another end, to read and to write without ever waiting; None if the pipe that is held as `reading` is not
     /// to be found any more.
     pub fn open_own(&self, reading: &File) -> Result<Option<File>, Failure> {
-        let own = match file::open_read_write(&self.path) {
+        let own = match file::open_read_write(self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            own => own.tried("open", &self.path)?,
+            own => own.tried("open", self.path)?,
         };
-        let identity = |file: &File| file.metadata().map(|found| Identity::of(&found)).tried("stat", &self.path);
+        let identity = |file: &File| file.metadata().map(|found| Identity::of(&found)).tried("stat", self.path);
         Ok((identity(&own)? == identity(reading)?).then_some(own))
     }
 }
@@ -196,15 +222,15 @@ pub struct Dropped {
 }
 
 impl Dropped {
-    /// That of the log service in the directory `service`.
-    pub fn new(service: &str) -> Dropped {
-        Dropped { file: Replaced::of(&Path::new(service).join("supervise"), "dropped") }
+    /// That of the log service.
+    pub fn of_log() -> Dropped {
+        Dropped { file: LOG_PATHS.dropped }
     }
 
     /// What it says; nothing where it is missing or says nothing that can be.
     pub fn read(&self) -> Loss {
         let mut bytes = [0; 64];
-        let length = file::open_read(&self.file.path).and_then(|mut file| file.read(&mut bytes)).unwrap_or(0);
+        let length = file::open_read(self.file.path).and_then(|mut file| file.read(&mut bytes)).unwrap_or(0);
         let text = std::str::from_utf8(&bytes[..length]).unwrap_or_default();
         let mut numbers = text.split_ascii_whitespace().map_while(|number| number.parse().ok());
         match (numbers.next(), numbers.next()) {
@@ -221,7 +247,7 @@ impl Dropped {
 
     /// The log tells of it now.
     pub fn forget(&self) {
-        let _ = fs::remove_file(&self.file.path);
+        let _ = fs::remove_file(self.file.path);
     }
 }
 
@@ -229,9 +255,9 @@ impl Dropped {
 ///
 /// Differs: the original leaves no such notes. When it is killed, the next one starts a second process.
 pub struct Notes {
-    path: PathBuf,
+    path: &'static str,
     file: File,
-    left: Option<Book>,
+    left: Option<Box<Book>>,
     /// What is noted now.
     book: Cell<Book>,
     /// Whether the file says so.
@@ -241,12 +267,12 @@ pub struct Notes {
 impl Notes {
     /// Whether the file is the one that bears the name.
     pub fn are_there(&self) -> bool {
-        repair::is_there(&self.path, &self.file)
+        repair::is_there(self.path, &self.file)
     }
 
     /// Opens another file of the name, and notes there what is noted here.
     pub fn reopen(&mut self) -> Result<(), Failure> {
-        self.file = file::open_for_notes(&self.path).tried("open", &self.path)?;
+        self.file = file::open_for_notes(self.path).tried("open", self.path)?;
         self.save(self.book.get())
     }
 
@@ -257,11 +283,12 @@ impl Notes {
 
     /// What a supervisor that was killed noted in this world.
     pub fn left(&self) -> Option<&Book> {
-        self.left.as_ref()
+        self.left.as_deref()
     }
 
-    /// From now on what is noted counts.
-    pub fn begin(&self) -> Result<(), Failure> {
+    /// From now on what is noted counts, and what was left does not.
+    pub fn begin(&mut self) -> Result<(), Failure> {
+        self.left = None;
         self.save(self.book.get())
     }
 
@@ -287,7 +314,7 @@ impl Notes {
     fn save(&self, book: Book) -> Result<(), Failure> {
         self.book.set(book);
         self.is_saved.set(false);
-        self.file.write_all_at(&book.encode(), 0).tried("write", &self.path)?;
+        self.file.write_all_at(&book.encode(), 0).tried("write", self.path)?;
         self.is_saved.set(true);
         Ok(())
     }
@@ -303,8 +330,8 @@ impl Home {
             self.ok = handed;
             return Ok(None);
         }
-        let path = &self.paths.ok;
-        let _ = file::make_fifo(path, 0o600); // one that is there will do
+        let path = self.paths.ok;
+        let _ = file::make_fifo(path.as_ref(), 0o600); // one that is there will do
         let ok = file::open_read(path).tried("read", path)?;
         let is_fifo = ok.metadata().is_ok_and(|found| found.file_type().is_fifo());
         self.ok = Some(ok);
@@ -365,9 +392,9 @@ impl Home {
                 file.write(&[line, b"\n"].concat())?;
                 file.put_in_place()?;
             }
-            None => match fs::remove_file(&file.path) {
+            None => match fs::remove_file(file.path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(Failure::new("remove", &file.path, error));
+                    return Err(Failure::new("remove", file.path, error));
                 }
                 _ => {}
             },
@@ -390,33 +417,22 @@ impl AsFd for Home {
 }
 
 impl Replaced {
-    fn of(directory: &Path, name: &str) -> Replaced {
-        Replaced { new: directory.join(format!("{name}.new")), path: directory.join(name) }
-    }
-
     /// Writes the new file, whole or not at all.
     fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut file = file::open_truncate(&self.new).tried("open", &self.new)?;
+        let mut file = file::open_truncate(self.new).tried("open", self.new)?;
         if let Err(error) = file.write_all(bytes) {
-            let _ = fs::remove_file(&self.new);
-            return Err(Failure::new("write", &self.new, error));
+            let _ = fs::remove_file(self.new);
+            return Err(Failure::new("write", self.new, error));
         }
         Ok(())
     }
 
     fn put_in_place(&self) -> Result<(), Failure> {
-        fs::rename(&self.new, &self.path).map_err(|error| {
-            let mut names = OsString::from(self.new.file_name().unwrap_or_default());
-            names.push(" to ");
-            names.push(&self.path);
-            Failure::new("rename", names, error)
+        fs::rename(self.new, self.path).map_err(|error| {
+            let name = self.new.rsplit('/').next().unwrap_or_default();
+            Failure::new("rename", [name, " to ", self.path].concat(), error)
         })
     }
-}
-
-/// The `supervise` of the service directory `service`, relative to runsv's working directory.
-fn supervise_of(service: &Path) -> PathBuf {
-    if service == Path::new(".") { "supervise".into() } else { service.join("supervise") }
 }
 
 /// Where pids and times mean something now. Errors: there is no /proc to tell.
@@ -428,12 +444,13 @@ pub fn world() -> Result<World, Failure> {
 }
 
 /// Makes the directory `supervise`, or the target of a link of that name. Other errors show when the lock is opened.
-fn make_supervise(service: &Path, directory: &Path) -> Result<(), Failure> {
+fn make_supervise(paths: &Paths) -> Result<(), Failure> {
+    let directory = Path::new(paths.directory);
     if file::make_directory(directory, 0o700).is_ok() {
         return Ok(());
     }
     match fs::read_link(directory) {
-        Ok(target) => drop(file::make_directory(&service.join(target), 0o700)),
+        Ok(target) => drop(file::make_directory(&Path::new(paths.service).join(target), 0o700)),
         Err(error) if matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ENOENT | Errno::EINVAL)) => {}
         Err(error) => return Err(Failure::new("readlink", Path::new(".").join(directory), error)),
     }
@@ -466,8 +483,8 @@ fn read_timeout(text: &[u8]) -> Option<Duration> {
 }
 
 /// Makes a FIFO, or finds one.
-fn make_fifo(path: &Path) -> Result<(), Failure> {
-    let _ = file::make_fifo(path, 0o600); // whatever is wrong shows now
+fn make_fifo(path: &str) -> Result<(), Failure> {
+    let _ = file::make_fifo(path.as_ref(), 0o600); // whatever is wrong shows now
     match fs::metadata(path).tried("stat", path)?.file_type().is_fifo() {
         true => Ok(()),
         false => Err(not_a_fifo(path)),

@@ -1,19 +1,21 @@
 //! runsv(8): supervise one service and its log service.
 #![cfg_attr(not(test), no_main)]
 
+use std::ffi::OsString;
+
 use homerun::{cli, runsv};
 
 homerun::program!(run);
 
 fn run() -> u8 {
     let (program, args) = cli::arguments("runsv");
-    let usage = runsv::usage(program);
     // Any other single argument is a directory, whatever it begins with: so says the original.
-    match args.as_slice() {
-        [help] if help == "--help" || help == "--version" => {
-            usage.parse(&runsv::SYNOPSIS, args).err().unwrap_or(cli::EXIT_SUCCESS)
+    match <[OsString; 1]>::try_from(args) {
+        Ok([help]) if help == "--help" || help == "--version" => runsv::usage(program).describe(&runsv::SYNOPSIS, help),
+        Ok([directory]) => {
+            drop(program); // what is not needed any more is not kept for years
+            runsv::run(directory)
         }
-        [directory] => runsv::run(directory),
-        _ => usage.fail(),
+        Err(_) => runsv::usage(program).fail(),
     }
 }

@@ -9,9 +9,7 @@ fn run() -> u8 {
     let (program, args) = cli::arguments("runsvchdir");
     let usage = runsvchdir::usage(program.clone());
     match args.as_slice() {
-        [help] if help == "--help" || help == "--version" => {
-            usage.parse(&runsvchdir::SYNOPSIS, args).err().unwrap_or(cli::EXIT_SUCCESS)
-        }
+        [help] if help == "--help" || help == "--version" => usage.describe(&runsvchdir::SYNOPSIS, help.clone()),
         [set, ..] => runsvchdir::run(&program, set),
         [] => usage.fail(),
     }

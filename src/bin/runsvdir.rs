@@ -9,9 +9,7 @@ fn run() -> u8 {
     let (program, args) = cli::arguments("runsvdir");
     let usage = runsvdir::usage(program);
     match args.as_slice() {
-        [help] if help == "--help" || help == "--version" => {
-            usage.parse(&runsvdir::SYNOPSIS, args).err().unwrap_or(cli::EXIT_SUCCESS)
-        }
+        [help] if help == "--help" || help == "--version" => usage.describe(&runsvdir::SYNOPSIS, help.clone()),
         _ => match runsvdir::Invocation::read(&args) {
             Some(invocation) => runsvdir::run(invocation),
             None => usage.fail(),

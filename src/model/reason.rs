@@ -4,7 +4,7 @@
 pub const MOST_BYTES: usize = 200;
 
 /// What may keep a service from what is wanted. Where there are several, the first of these is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// `run` cannot be started.
     Start,
@@ -24,30 +24,37 @@ pub enum Cause {
     Files,
 }
 
-impl Cause {
-    const COUNT: usize = Cause::Files as usize + 1;
-}
-
 /// The reasons there are, at most one for each cause.
 #[derive(Clone, Debug, Default)]
 pub struct Reasons {
-    lines: [Option<Vec<u8>>; Cause::COUNT],
+    /// In the order of the causes. As a rule there are none, and then they take no room.
+    lines: Vec<(Cause, Vec<u8>)>,
 }
 
 impl Reasons {
     /// The line for `cause`, or that there is none any more.
     pub fn set(&mut self, cause: Cause, line: Option<&[u8]>) {
-        self.lines[cause as usize] = line.map(clean);
+        let place = self.lines.binary_search_by_key(&cause, |(known, _)| *known);
+        match (place, line) {
+            (Ok(at), Some(line)) => self.lines[at].1 = clean(line),
+            (Err(at), Some(line)) => self.lines.insert(at, (cause, clean(line))),
+            (Ok(at), None) => drop(self.lines.remove(at)),
+            (Err(_), None) => {}
+        }
+        if self.lines.is_empty() {
+            self.lines = Vec::new();
+        }
     }
 
     /// The line for `cause`.
     pub fn get(&self, cause: Cause) -> Option<&[u8]> {
-        self.lines[cause as usize].as_deref()
+        let at = self.lines.binary_search_by_key(&cause, |(known, _)| *known).ok()?;
+        Some(&self.lines[at].1)
     }
 
     /// The line to show, if there is any.
     pub fn shown(&self) -> Option<&[u8]> {
-        self.lines.iter().flatten().next().map(Vec::as_slice)
+        self.lines.first().map(|(_, line)| line.as_slice())
     }
 }
 

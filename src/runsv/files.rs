@@ -33,6 +33,7 @@ impl Look {
 
 impl Supervisor {
     /// Has changes told of again, unless somebody is at it.
+    #[inline(never)]
     pub(super) fn listen(&mut self) {
         if self.look.at.is_none() || self.look.pause.is_some() {
             self.main.home.listen();

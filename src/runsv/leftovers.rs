@@ -28,8 +28,8 @@ pub struct Leftovers {
     children: Children,
     /// Whether there are children at all.
     has_children: bool,
-    /// Those that were sent TERM; 0 is a free place.
-    asked: [i32; MOST_ASKED],
+    /// Those that were sent TERM, at most [`MOST_ASKED`].
+    asked: Vec<i32>,
     /// One that was there at the last look.
     found: Option<i32>,
     /// What was said last.
@@ -39,7 +39,7 @@ pub struct Leftovers {
 impl Leftovers {
     /// None are known yet.
     pub fn new() -> Leftovers {
-        Leftovers { children: Children::open(), has_children: true, asked: [0; MOST_ASKED], found: None, named: None }
+        Leftovers { children: Children::open(), has_children: true, asked: Vec::new(), found: None, named: None }
     }
 
     /// One that was there at the last look.
@@ -54,7 +54,7 @@ impl Leftovers {
 
     /// Takes note of the end of child `pid`.
     pub fn ended(&mut self, pid: i32) {
-        self.asked.iter_mut().filter(|asked| **asked == pid).for_each(|asked| *asked = 0);
+        self.asked.retain(|asked| *asked != pid);
     }
 
     /// Whether there are any.
@@ -78,8 +78,10 @@ impl Leftovers {
             if own.contains(&Some(pid)) || asked.contains(&pid) {
                 return true;
             }
-            let Some(free) = asked.iter_mut().find(|place| **place == 0) else { return false };
-            *free = pid;
+            if asked.len() == MOST_ASKED {
+                return false;
+            }
+            asked.push(pid);
             let _ = process::send(pid, Signal::SIGTERM); // it may be another user's
             let _ = process::send(pid, Signal::SIGCONT);
             true
@@ -145,7 +147,7 @@ impl Supervisor {
     /// Asks leftovers once more to end, and says why that takes so long where `sv status` finds it.
     pub(super) fn end_leftovers_again(&mut self) {
         let own = self.own();
-        self.leftovers.asked = [0; MOST_ASKED];
+        self.leftovers.asked = Vec::new();
         self.leftovers.end(&own);
         let text = self.leftovers.name(&own, Fate::Ended);
         self.explain(Who::Main, Cause::Waiting, text.as_deref());
@@ -154,7 +156,7 @@ impl Supervisor {
     /// The children that were started here.
     pub(super) fn own(&self) -> Own {
         let pid = |process: Option<&Process>| process.filter(|process| process.is_own(None)).map(Process::pid);
-        let log = self.log.as_ref().and_then(|log| log.process.as_ref());
+        let log = self.log.as_deref().and_then(|log| log.process.as_ref());
         [pid(self.main.process.as_ref()), pid(log), pid(self.hook.as_ref())]
     }
 }

@@ -31,7 +31,7 @@ impl Supervisor {
         };
         let known = match who {
             Who::Main => Some(&self.main),
-            Who::Log => self.log.as_ref(),
+            Who::Log => self.log.as_deref(),
         };
         if fault.is_some() && known.and_then(|side| side.reasons.get(cause)) != Some(&reason::clean(&line)) {
             self.speaker.say(Severity::Info, &line);

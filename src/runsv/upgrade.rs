@@ -14,7 +14,7 @@ use super::{LogPipe, Supervisor};
 impl Supervisor {
     /// Whether nothing would be forgotten now.
     pub(super) fn is_at_rest(&self) -> bool {
-        let mut sides = [Some(&self.main), self.log.as_ref()].into_iter().flatten();
+        let mut sides = [Some(&self.main), self.log.as_deref()].into_iter().flatten();
         self.pair.is_at_rest()
             && self.hook.is_none()
             && !self.must_reap
@@ -23,6 +23,8 @@ impl Supervisor {
     }
 
     /// Becomes the program anew; returns only where that failed, and goes on.
+    #[cold]
+    #[inline(never)]
     pub(super) fn upgrade(&mut self) {
         self.upgrade_is_due = false;
         if !self.notes.as_ref().is_some_and(Notes::are_saved) {

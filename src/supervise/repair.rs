@@ -24,7 +24,7 @@ pub(super) struct Kept {
 
 impl Kept {
     /// Opens `supervise`, where that can be read.
-    pub(super) fn of(place: Option<File>, directory: &Path) -> Kept {
+    pub(super) fn of(place: Option<File>, directory: &str) -> Kept {
         Kept { place, inside: file::open_read(directory).ok(), listens: false }
     }
 }
@@ -32,7 +32,7 @@ impl Kept {
 /// Opens and claims a service directory. Fails with EAGAIN when another runsv has it.
 ///
 /// The lock on `supervise/lock` excludes the original's runsv as well, but only as long as that file is there.
-pub(super) fn claim(service: &Path) -> io::Result<Option<File>> {
+pub(super) fn claim(service: &str) -> io::Result<Option<File>> {
     let Ok(place) = file::open_read(service) else { return Ok(None) };
     match place::claim(&place) {
         Ok(false) => Err(nix::errno::Errno::EAGAIN.into()),
@@ -66,19 +66,19 @@ impl Home {
     /// Whether everything in `supervise/` is as it was left.
     pub fn is_whole(&self) -> bool {
         let Home { paths, lock, control, ok, .. } = self;
-        let ok_is_there = ok.as_ref().is_none_or(|ok| is_there(&paths.ok, ok));
-        is_there(&paths.lock, lock) && is_there(&paths.control, control) && ok_is_there && self.records_are_there()
+        let ok_is_there = ok.as_ref().is_none_or(|ok| is_there(paths.ok, ok));
+        is_there(paths.lock, lock) && is_there(paths.control, control) && ok_is_there && self.records_are_there()
     }
 
     fn records_are_there(&self) -> bool {
-        let says = |path: &Path, text: &[u8]| {
+        let says = |path: &str, text: &[u8]| {
             seen(fs::symlink_metadata(path), |found| found.is_file() && found.len() == text.len() as u64)
                 && seen(fs::read(path), |content| content == text)
         };
         self.published.is_none_or(|status| {
-            says(&self.paths.status.path, &status.encode())
-                && says(&self.paths.stat.path, status.stat().as_bytes())
-                && says(&self.paths.pid.path, status.pid_line().as_bytes())
+            says(self.paths.status.path, &status.encode())
+                && says(self.paths.stat.path, status.stat().as_bytes())
+                && says(self.paths.pid.path, status.pid_line().as_bytes())
         })
     }
 
@@ -92,8 +92,9 @@ impl Home {
         if self.is_homeless() {
             return Err(Failure::said("service directory", "is gone"));
         }
-        let directory = &self.paths.directory;
-        make_supervise(&self.paths.service, directory)?;
+        let paths = self.paths;
+        let directory = paths.directory;
+        make_supervise(paths)?;
         if !self.kept.inside.as_ref().is_some_and(|inside| is_there(directory, inside)) {
             let new = file::open_read(directory).ok();
             if let (Some(old), Some(new)) = (&self.kept.inside, &new) {
@@ -101,24 +102,24 @@ impl Home {
             }
             self.kept.inside = new;
         }
-        if !is_there(&self.paths.lock, &self.lock) {
-            let path = &self.paths.lock;
+        if !is_there(paths.lock, &self.lock) {
+            let path = paths.lock;
             clear(path, Metadata::is_file)?;
             let lock = file::open_append(path).tried("open", path)?;
             file::try_lock(&lock).tried("lock", path)?;
             holder::sign(&lock);
             self.lock = lock;
         }
-        if !is_there(&self.paths.control, &self.control) {
-            let new = fifo(&self.paths.control, &self.control, |path| file::open_read_write(path))?;
-            watch(&new).tried("watch", &self.paths.control)?;
+        if !is_there(paths.control, &self.control) {
+            let new = fifo(paths.control, &self.control, |path| file::open_read_write(path))?;
+            watch(&new).tried("watch", paths.control)?;
             self.control = new;
         }
-        if let Some(ok) = self.ok.as_ref().filter(|ok| !is_there(&self.paths.ok, ok)) {
-            self.ok = Some(fifo(&self.paths.ok, ok, |path| file::open_read(path))?);
+        if let Some(ok) = self.ok.as_ref().filter(|ok| !is_there(paths.ok, ok)) {
+            self.ok = Some(fifo(paths.ok, ok, |path| file::open_read(path))?);
         }
-        for record in [&self.paths.pid, &self.paths.stat, &self.paths.status, &self.paths.reason] {
-            clear(&record.path, Metadata::is_file)?;
+        for record in [paths.pid, paths.stat, paths.status, paths.reason] {
+            clear(record.path, Metadata::is_file)?;
         }
         self.published = None;
         self.published_pid = None;
@@ -143,7 +144,7 @@ impl Home {
 }
 
 /// Whether `path` leads to the very file that is open.
-pub(super) fn is_there(path: &Path, open: &File) -> bool {
+pub(super) fn is_there(path: &str, open: &File) -> bool {
     seen(fs::metadata(path), |found| seen(open.metadata(), |open| Identity::of(&found) == Identity::of(&open)))
 }
 
@@ -165,10 +166,10 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// The FIFO at `path`: one that has come there, or a new one, with the owner and the mode of the `old`.
-fn fifo(path: &Path, old: &File, open: impl Fn(&Path) -> io::Result<File>) -> Result<File, Failure> {
+fn fifo(path: &str, old: &File, open: impl Fn(&str) -> io::Result<File>) -> Result<File, Failure> {
     clear(path, |found| found.file_type().is_fifo())
-        .map_err(|failure| if path.is_dir() { not_a_fifo(path) } else { failure })?;
-    let is_new = !path.exists();
+        .map_err(|failure| if Path::new(path).is_dir() { not_a_fifo(path) } else { failure })?;
+    let is_new = !Path::new(path).exists();
     make_fifo(path)?;
     let new = open(path).tried("open", path)?;
     if is_new {
@@ -178,7 +179,7 @@ fn fifo(path: &Path, old: &File, open: impl Fn(&Path) -> io::Result<File>) -> Re
 }
 
 /// Removes what is at `path`, unless that `is_fine`.
-fn clear(path: &Path, is_fine: impl Fn(&Metadata) -> bool) -> Result<(), Failure> {
+fn clear(path: &str, is_fine: impl Fn(&Metadata) -> bool) -> Result<(), Failure> {
     match fs::metadata(path) {
         Ok(found) if is_fine(&found) => return Ok(()),
         Err(error) if !is_missing(&error) => return Err(Failure::new("stat", path, error)),

@@ -26,6 +26,7 @@ use crate::svlogd::options::Settings;
 use crate::svlogd::voice::Voice;
 use crate::sys::clock;
 use crate::sys::fd;
+use crate::sys::memory;
 use crate::sys::poll::Poller;
 use crate::sys::process;
 use crate::sys::signal::{InheritedMask, Signal, Signals};
@@ -105,6 +106,7 @@ struct Block {
 
 impl Program {
     fn new(settings: Settings, directories: Vec<OsString>, voice: Voice) -> Result<Program, Failure> {
+        memory::keep_reserve();
         process::default_action(Signal::SIGCHLD); // where it is ignored, processors end unseen
         // SIGXFSZ would end it; so the write fails, and that is said.
         const TAKEN: [Signal; 4] = [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM, Signal::SIGXFSZ];

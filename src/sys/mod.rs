@@ -7,6 +7,7 @@ pub mod fd;
 pub mod file;
 pub mod folder;
 pub mod inotify;
+mod light;
 pub mod limit;
 pub mod memory;
 pub mod place;

@@ -191,43 +191,11 @@ impl Birth<'_> {
     }
 }
 
-/// Memory for a process that has not become its program yet, with a page below it that nobody may touch.
-struct Stack {
-    memory: *mut libc::c_void,
-}
-
-impl Stack {
-    const BYTES: usize = 192 << 10;
-    const GUARD_BYTES: usize = 64 << 10; // a whole number of pages, however large they are
-
-    fn new() -> io::Result<Stack> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
-        // SAFETY: a new mapping, wherever the kernel likes, touches nothing that is there.
-        let memory = unsafe { libc::mmap(ptr::null_mut(), Stack::BYTES, libc::PROT_NONE, flags, -1, 0) };
-        if memory == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let stack = Stack { memory };
-        let usable = Stack::BYTES - Stack::GUARD_BYTES;
-        // SAFETY: this is the upper part of the mapping that was just made.
-        let result =
-            unsafe { libc::mprotect(memory.byte_add(Stack::GUARD_BYTES), usable, libc::PROT_READ | libc::PROT_WRITE) };
-        if result == 0 { Ok(stack) } else { Err(io::Error::last_os_error()) }
-    }
-
-    /// Where it begins: stacks grow downwards.
-    fn top(&self) -> *mut libc::c_void {
-        // SAFETY: the end of the mapping, just past its last byte.
-        unsafe { self.memory.byte_add(Stack::BYTES) }
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: nobody runs on it any more: who does, keeps its maker from getting here.
-        unsafe { libc::munmap(self.memory, Stack::BYTES) };
-    }
-}
+/// How far below its maker's last frame a new process begins on the stack they share. Source: what the maker still puts
+/// there is the frame of one C function; Linux up to 4.19 wants no access further than 64 KiB below the stack pointer.
+const BELOW: usize = 16 << 10;
+/// Every processor's calling convention is content with this.
+const STACK_ALIGNMENT: usize = 64;
 
 impl Spawn<'_> {
     /// Starts the program, and waits until the new process has become it.
@@ -264,18 +232,19 @@ impl Spawn<'_> {
         explain: impl FnOnce(Step, io::Error),
         pidfd: Option<&mut RawFd>,
     ) -> io::Result<Born> {
-        let stack = Stack::new()?;
         let mut birth = Birth { spawn: self, further, failure: None };
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         let (flags, pidfd) = match pidfd {
             Some(pidfd) => (flags | libc::CLONE_PIDFD, &raw mut *pidfd),
             None => (flags, ptr::null_mut()),
         };
-        // SAFETY: the new process shares this memory instead of copying its page tables, and this one, which has one
-        // thread, waits until it has become the program or ended. It runs on a stack of its own, and touches nothing
-        // but that and `birth`, which live here until then. A pidfd, if one is asked for, is stored where the fifth
-        // argument points.
-        let pid = unsafe { libc::clone(Birth::be_born, stack.top(), flags, (&raw mut birth).cast(), pidfd) };
+        let birth_at = &raw mut birth;
+        let stack = birth_at.cast::<libc::c_void>().wrapping_byte_sub(BELOW + birth_at.addr() % STACK_ALIGNMENT);
+        // SAFETY: the new process shares this memory instead of copying its page tables, and the thread that makes it
+        // waits until it has become the program or ended. It runs on the free part of this thread's stack, well below
+        // what is in use there, and touches nothing but that and `birth`. A pidfd, if one is asked for, is stored where
+        // the fifth argument points.
+        let pid = unsafe { libc::clone(Birth::be_born, stack, flags, birth_at.cast(), pidfd) };
         if pid == -1 {
             return Err(io::Error::last_os_error());
         }

@@ -1,6 +1,5 @@
 //! Limits of the system itself: no descriptors, no memory. What runs goes on, and what could not be done is done later.
 
-use std::fs;
 use std::process::Command;
 
 use homerun::model::status::{State, Status, Want};
@@ -57,14 +56,11 @@ fn a_supervisor_at_its_limit_of_memory_starts_its_service_again_once_there_is_so
     let first = foo.wait(runs);
     limit(&foo, "as", "4096");
     process::send(first.pid, Signal::SIGKILL).unwrap();
-    assert_eq!(tree.heard(), "runsv foo: warning: unable to fork, sleeping: out of memory");
+    // A new process can be had, as it shares its maker's memory; the program that it becomes has the limit, too, and dies.
     foo.wait(|status| status.state == State::Down);
-    // It is said before it is written.
-    let supervise = foo.directory.join("supervise");
-    let reason = tree.wait_in(&supervise, || fs::read_to_string(supervise.join("reason")).ok());
-    assert_eq!(reason, "unable to fork: out of memory\n");
     limit(&foo, "as", "unlimited");
-    assert_eq!(tree.heard(), "up");
+    let told: Vec<String> = std::iter::from_fn(|| Some(tree.heard()).filter(|line| line != "up")).collect();
+    assert!(told.iter().all(|line| line.contains("./run")), "{told:?}");
     assert_ne!(foo.wait(runs).pid, first.pid);
     foo.exit();
 }
