@@ -216,9 +216,10 @@ impl Supervisor {
         if !is_upgrade {
             std::env::set_current_dir(&directory).tried("change to directory", "")?;
         }
+        let world = supervise::world();
         let lock = |place: Place, held: Option<File>| match held {
             Some(lock) => Ok(Locked::held(place, lock)),
-            None => Locked::take(place).inspect_err(|failure| {
+            None => Locked::take(place, world.as_ref().ok().copied()).inspect_err(|failure| {
                 if failure.reason().kind() == io::ErrorKind::WouldBlock
                     && let Some(holder) = Locked::holder(place)
                 {
@@ -230,7 +231,7 @@ impl Supervisor {
         let log_held = held("log/lock");
         let has_log = if is_upgrade { log_held.is_some() } else { has_log_directory(speaker) };
         let log_lock = if has_log { Some(lock(Place::Log, log_held)?) } else { None };
-        let notes = supervise::world().and_then(|world| main_lock.open_notes(world));
+        let notes = world.and_then(|world| main_lock.open_notes(world));
         let mut notes = notes.inspect_err(|failure| speaker.warn_failure(failure)).ok();
         let left = |place, lock: &Locked, down| {
             let book = notes.as_ref().and_then(Notes::left)?;

@@ -113,12 +113,12 @@ impl Locked {
     /// Where `supervise` is a link, its target is made, one level deep and seen from the service directory. A lock
     /// that another holds fails at once with EAGAIN. Source: runit 2.3.0, `main` in src/runsv.c. Differs: there
     /// `log/supervise/lock` is waited for, deaf to everything.
-    pub fn take(place: Place) -> Result<Locked, Failure> {
+    pub fn take(place: Place, world: Option<World>) -> Result<Locked, Failure> {
         let paths = Paths::of(place);
         make_supervise(paths)?;
         let lock = file::open_append(paths.lock).tried("open", paths.lock)?;
         let place = file::try_lock(&lock).and_then(|()| repair::claim(paths.service)).tried("lock", paths.lock)?;
-        holder::sign(&lock);
+        holder::sign(&lock, world);
         Ok(Locked { paths, lock, place })
     }
 
@@ -357,8 +357,8 @@ impl Home {
 
     /// Writes the records `pid`, `stat` and `status`, in this order, each replaced as a whole.
     ///
-    /// A reader may see a new `pid` with an old `status`, never the reverse. What has not changed is not written:
-    /// `pid` only when the process is another. A `stat` that cannot be put in place does not hold up `status`.
+    /// A reader may see a new `pid` with an old `status`, never the reverse. What has not changed is not written: `pid`
+    /// only when the process is another, `stat` when its text is. A `stat` that cannot be put in place does not hold up `status`.
     /// Source: runit 2.3.0, `update_status` in src/runsv.c. Differs: there a `pid` or `stat` that could not be written
     /// whole is put in place all the same.
     pub fn publish(&mut self, status: &Status) -> Result<(), Failure> {
@@ -368,8 +368,13 @@ impl Home {
             self.paths.pid.put_in_place()?;
             self.published_pid = Some(status.pid);
         }
-        self.paths.stat.write(status.stat().as_bytes())?;
-        let stat_is_in_place = self.paths.stat.put_in_place();
+        let stat_is_in_place = if self.published.is_none_or(|published| published.stat() != status.stat()) {
+            self.paths.stat.write(status.stat().as_bytes())?;
+            self.paths.stat.put_in_place()
+        } else {
+            Ok(())
+        };
+        self.published = None; // until all is in place nothing is known
         self.paths.status.write(&status.encode())?;
         self.paths.status.put_in_place()?;
         stat_is_in_place?;

@@ -62,7 +62,7 @@ impl Leftovers {
         self.found = None;
         if self.has_children {
             let found = &mut self.found;
-            self.children.visit(|pid| {
+            self.children.visit(&mut |pid| {
                 let is_one = !own.contains(&Some(pid)) && !Children::has_ended(pid);
                 *found = is_one.then_some(pid);
                 !is_one
@@ -74,7 +74,7 @@ impl Leftovers {
     /// Asks those to end that were not asked yet.
     pub fn end(&mut self, own: &Own) {
         let asked = &mut self.asked;
-        self.children.visit(|pid| {
+        self.children.visit(&mut |pid| {
             if own.contains(&Some(pid)) || asked.contains(&pid) {
                 return true;
             }
@@ -90,7 +90,7 @@ impl Leftovers {
 
     /// Kills them.
     pub fn kill(&mut self, own: &Own) {
-        self.children.visit(|pid| {
+        self.children.visit(&mut |pid| {
             if !own.contains(&Some(pid)) {
                 let _ = process::send(pid, Signal::SIGKILL);
             }
@@ -102,7 +102,7 @@ impl Leftovers {
     pub fn name(&self, own: &Own, fate: Fate) -> Option<Vec<u8>> {
         let mut text = fate.text().as_bytes().to_vec();
         let mut count = 0;
-        self.children.visit(|pid| {
+        self.children.visit(&mut |pid| {
             if own.contains(&Some(pid)) || Children::has_ended(pid) {
                 return true;
             }

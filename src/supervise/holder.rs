@@ -2,18 +2,20 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{Read as _, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
 use super::world;
 use crate::model::holder::Holder;
+use crate::model::note::World;
 use crate::sys::{file, proc, process};
 
 /// Writes into a lock file who holds it: another host that shares the file can tell in no other way.
 ///
 /// The original neither writes nor reads anything there.
-pub(super) fn sign(lock: &File) {
-    let (Ok(world), Some(host)) = (world(), proc::host_name()) else { return };
-    let holder = Holder { pid: process::id(), host: host.into_bytes(), world };
+pub(super) fn sign(lock: &File, world: Option<World>) {
+    let (Some(world), Some(host)) = (world, proc::host_name()) else { return };
+    let holder = Holder { pid: process::id(), host: host.into_vec(), world };
     let _ = lock.set_len(0).and_then(|()| (&mut &*lock).write_all(&holder.encode()));
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use super::{Home, holder, make_fifo, make_supervise, not_a_fifo};
+use super::{Home, holder, make_fifo, make_supervise, not_a_fifo, world};
 use crate::msg::{Failure, Tried as _};
 use crate::sys::file::{self, Identity};
 use crate::sys::place::{self, Tell};
@@ -18,14 +18,16 @@ pub(super) struct Kept {
     pub place: Option<File>,
     /// The directory `supervise` itself.
     inside: Option<File>,
-    /// Changes are told of.
+    /// Changes in `supervise` are told of.
     listens: bool,
+    /// Losses in the service directory are told of.
+    listens_outside: bool,
 }
 
 impl Kept {
     /// Opens `supervise`, where that can be read.
     pub(super) fn of(place: Option<File>, directory: &str) -> Kept {
-        Kept { place, inside: file::open_read(directory).ok(), listens: false }
+        Kept { place, inside: file::open_read(directory).ok(), listens: false, listens_outside: false }
     }
 }
 
@@ -43,10 +45,12 @@ pub(super) fn claim(service: &str) -> io::Result<Option<File>> {
 impl Home {
     /// Has this process told of changes, by SIGIO, once.
     pub fn listen(&mut self) {
-        let Kept { place, inside, listens } = &mut self.kept;
-        if !std::mem::replace(listens, true) {
-            // A kernel that does not tell: then what is gone is made again when it is missed.
+        let Kept { place, inside, listens, listens_outside } = &mut self.kept;
+        // A kernel that does not tell: then what is gone is made again when it is missed.
+        if !std::mem::replace(listens_outside, true) {
             let _ = place.as_ref().map(|place| place::tell(place, Tell::Losses));
+        }
+        if !std::mem::replace(listens, true) {
             let _ = inside.as_ref().map(|inside| place::tell(inside, Tell::All));
         }
     }
@@ -54,6 +58,7 @@ impl Home {
     /// SIGIO came: what was to be told is told.
     pub fn has_been_told(&mut self) {
         self.kept.listens = false;
+        self.kept.listens_outside = false;
     }
 
     /// What follows is this process's own doing, of which it need not be told.
@@ -107,7 +112,7 @@ impl Home {
             clear(path, Metadata::is_file)?;
             let lock = file::open_append(path).tried("open", path)?;
             file::try_lock(&lock).tried("lock", path)?;
-            holder::sign(&lock);
+            holder::sign(&lock, world().ok());
             self.lock = lock;
         }
         if !is_there(paths.control, &self.control) {

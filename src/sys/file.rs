@@ -9,7 +9,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use fs2::FileExt as _;
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 
 /// What a directory or file is, whatever it is called: device and inode.
@@ -26,40 +27,45 @@ impl Identity {
     }
 }
 
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    options
+/// Opens without waiting. Not with open(2), after which musl sets close-on-exec once more, with another call.
+fn open(path: &Path, flags: OFlag, mode: u32) -> io::Result<File> {
+    let flags = flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    loop {
+        match openat(AT_FDCWD, path, flags, Mode::from_bits_truncate(mode)) {
+            Err(Errno::EINTR) => {}
+            opened => return Ok(opened?.into()),
+        }
+    }
 }
 
 /// Opens for reading, without waiting for a FIFO's writer.
 pub fn open_read(path: impl AsRef<Path>) -> io::Result<File> {
-    options().read(true).open(path)
+    open(path.as_ref(), OFlag::O_RDONLY, 0)
 }
 
 /// Opens for writing, without waiting for a FIFO's reader: a FIFO that nobody reads gives ENXIO.
 pub fn open_write(path: impl AsRef<Path>) -> io::Result<File> {
-    options().write(true).open(path)
+    open(path.as_ref(), OFlag::O_WRONLY, 0)
 }
 
 /// Opens for reading and writing; a FIFO opened so never ends.
 pub fn open_read_write(path: impl AsRef<Path>) -> io::Result<File> {
-    options().read(true).write(true).open(path)
+    open(path.as_ref(), OFlag::O_RDWR, 0)
 }
 
 /// Opens for reading and writing at any place, made with mode 0600 where it is missing. What is in it stays.
 pub fn open_for_notes(path: impl AsRef<Path>) -> io::Result<File> {
-    options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    open(path.as_ref(), OFlag::O_RDWR | OFlag::O_CREAT, 0o600)
 }
 
 /// Opens for appending, made with mode 0600 where it is missing.
 pub fn open_append(path: impl AsRef<Path>) -> io::Result<File> {
-    options().append(true).create(true).mode(0o600).open(path)
+    open(path.as_ref(), OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT, 0o600)
 }
 
 /// Opens for writing from the start, made with mode 0644 where it is missing.
 pub fn open_truncate(path: impl AsRef<Path>) -> io::Result<File> {
-    options().write(true).create(true).truncate(true).mode(0o644).open(path)
+    open(path.as_ref(), OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_CREAT, 0o644)
 }
 
 /// Takes the flock(2) lock of `file`, or fails at once with EAGAIN when another holds it.

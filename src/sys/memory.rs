@@ -11,6 +11,9 @@ use std::hint;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
+/// In a debug build all memory is the C library's, as long as it has some: whoever counts, watches or refuses what it
+/// gives shall see everything.
+const IS_FRUGAL: bool = !cfg!(debug_assertions);
 /// How large the reserve is. As long as it is not used it costs nothing.
 const RESERVE: usize = 64 << 10;
 
@@ -210,8 +213,11 @@ impl Provident {
 // and given out to nobody else until it comes back.
 unsafe impl GlobalAlloc for Provident {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let mut memory = self.nest.take(layout);
-        if memory.is_null() {
+        let mut memory = ptr::null_mut();
+        if IS_FRUGAL {
+            memory = self.nest.take(layout);
+        }
+        if IS_FRUGAL && memory.is_null() {
             memory = self.reserve.take(layout, RESERVE / 2);
         }
         if memory.is_null() {

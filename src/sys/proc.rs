@@ -1,6 +1,8 @@
 //! What /proc tells of other processes.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Duration;
@@ -50,7 +52,8 @@ impl Children {
 
     /// Gives each child, also one that has ended and was not reaped, to `visit` until that says false. One that comes or
     /// goes meanwhile may have others left out, where there are some hundreds.
-    pub fn visit(&self, mut visit: impl FnMut(i32) -> bool) {
+    #[inline(never)] // what it reads into is large
+    pub fn visit(&self, visit: &mut dyn FnMut(i32) -> bool) {
         let Some(file) = &self.file else {
             let own = i32::try_from(std::process::id()).unwrap_or_default();
             relations().iter().filter(|it| it.parent == own).take_while(|it| visit(it.pid)).for_each(drop);
@@ -64,7 +67,7 @@ impl Children {
             let whole = bytes[..length].iter().rposition(|byte| *byte == b' ').unwrap_or(0);
             let mut pids =
                 bytes[..whole].split(|byte| *byte == b' ').filter_map(|pid| str::from_utf8(pid).ok()?.parse().ok());
-            if !pids.all(&mut visit) || length + LONGEST_PID < bytes.len() {
+            if !pids.all(&mut *visit) || length + LONGEST_PID < bytes.len() {
                 return;
             }
             offset += length as u64;
@@ -144,8 +147,8 @@ fn look_in(status: &str, ended: bool) -> Option<Look> {
 }
 
 /// The name of this host.
-pub fn host_name() -> Option<String> {
-    fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim_end().to_owned())
+pub fn host_name() -> Option<OsString> {
+    nix::unistd::gethostname().ok()
 }
 
 /// The processes that hold an flock(2) lock of a file with this inode, on whatever file system.
@@ -188,8 +191,10 @@ const MADE_AFTER_THREADS: usize = 1;
 
 /// Which run of the kernel this is.
 pub fn boot_id() -> Option<[u8; 16]> {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let number = u128::from_str_radix(&text.trim_end().replace('-', ""), 16).ok()?;
+    let mut text = [0; 36];
+    File::open("/proc/sys/kernel/random/boot_id").ok()?.read_exact(&mut text).ok()?;
+    let digits = text.iter().filter(|byte| **byte != b'-').map(|byte| char::from(*byte).to_digit(16));
+    let number = digits.map(|digit| digit.map(u128::from)).try_fold(0, |number, digit| Some(number << 4 | digit?))?;
     Some(number.to_be_bytes())
 }
 
@@ -284,7 +289,7 @@ mod tests {
         let children = Children::open(); // of this thread, and so are those that it starts
         let is_there = || {
             let mut found = false;
-            children.visit(|child| {
+            children.visit(&mut |child| {
                 found |= child == pid;
                 !found
             });

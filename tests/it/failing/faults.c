@@ -159,6 +159,16 @@ int open64(const char *path, int flags, ...)
 	return FAILS("open64", EMFILE, ENFILE, ROOM, EINTR) ? -1 : real(path, flags, mode);
 }
 
+int openat(int at, const char *path, int flags, ...)
+{
+	REAL(openat);
+	va_list rest;
+	va_start(rest, flags);
+	mode_t mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0;
+	va_end(rest);
+	return FAILS("openat", EMFILE, ENFILE, ROOM, EINTR) ? -1 : real(at, path, flags, mode);
+}
+
 int fcntl(int fd, int what, ...)
 {
 	REAL(fcntl);

@@ -228,7 +228,7 @@ fn whatever_call_of_runsv_fails_it_goes_on_with_its_service_and_loses_no_line() 
 }
 
 /// What goes on to fail, how, and how often at least before it is over.
-const LASTING: [(&str, i32, u32); 25] = [
+const LASTING: [(&str, i32, u32); 22] = [
     ("chdir", libc::EIO, 2),
     ("clone", libc::EAGAIN, 8),
     ("close", libc::EIO, 8),
@@ -239,12 +239,9 @@ const LASTING: [(&str, i32, u32); 25] = [
     ("fstat", libc::EIO, 0),
     ("fstatfs64", libc::ENOSYS, 3),
     ("malloc", libc::ENOMEM, 8),
-    ("mmap", libc::ENOMEM, 8),
-    ("mprotect", libc::ENOMEM, 8),
-    ("munmap", libc::ENOMEM, 0),
-    ("open64", libc::EMFILE, 8),
-    ("open64", libc::ENOSPC, 8),
-    ("open64", libc::EROFS, 8),
+    ("openat", libc::EMFILE, 8),
+    ("openat", libc::ENOSPC, 8),
+    ("openat", libc::EROFS, 8),
     ("pidfd_open", libc::ENFILE, 2),
     ("poll", libc::ENOMEM, 0),
     ("pwrite64", libc::EDQUOT, 8),
