@@ -35,6 +35,11 @@ pub struct Replace {
     pub also: Vec<u8>,
 }
 
+/// The line that `text` begins with, its newline included; all of it where there is none.
+pub fn first_line(text: &[u8]) -> &[u8] {
+    &text[..memchr(b'\n', text).map_or(text.len(), |at| at + 1)]
+}
+
 impl Replace {
     fn apply(&self, text: &mut [u8]) {
         let unwanted = |byte: &u8| !matches!(byte, 32..=126) || self.also.contains(byte);

@@ -1,7 +1,8 @@
 //! When svlogd rotates `current`, and which old files it deletes.
 
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
+use super::line::first_line;
 use super::tai::Label;
 
 /// The size of `current`, and when it is large enough.
@@ -102,11 +103,6 @@ impl Limits {
         let full_of_lines = size.bytes >= full_at && size.end == End::Line;
         if taken == 0 && (full_of_lines || !waiting.is_empty()) { Step::Rotate } else { write_or_rest(taken) }
     }
-}
-
-/// The bytes up to the first newline, with it; all where there is none.
-fn first_line(text: &[u8]) -> &[u8] {
-    &text[..memchr(b'\n', text).map_or(text.len(), |at| at + 1)]
 }
 
 fn write_or_rest(bytes: usize) -> Step {

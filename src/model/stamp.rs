@@ -31,12 +31,15 @@ impl Form {
     }
 }
 
-/// What stands before lines: a stamp and a space, or nothing. Lines that began at the same time share the work.
+/// A stamp and the space that follows it.
+pub type Before = [u8; LENGTH + 1];
+
+/// What stands before lines, if anything does. Lines that began at the same time share the work.
 #[derive(Clone, Debug)]
 pub struct Stamper {
     form: Option<Form>,
     began: Option<Duration>,
-    text: [u8; LENGTH + 1],
+    text: Before,
 }
 
 impl Stamper {
@@ -46,13 +49,13 @@ impl Stamper {
     }
 
     /// What stands before a line that began at this time since 1970.
-    pub fn before(&mut self, began: Duration) -> &[u8] {
-        let Some(form) = self.form else { return &[] };
+    pub fn before(&mut self, began: Duration) -> Option<&Before> {
+        let form = self.form?;
         if self.began != Some(began) {
             self.began = Some(began);
             self.text[..LENGTH].copy_from_slice(&form.stamp(began));
         }
-        &self.text
+        Some(&self.text)
     }
 }
 
@@ -117,9 +120,9 @@ mod tests {
         let mut stamper = Stamper::new(Some(Form::Underscore));
         for second in [1, 1, 0, 2] {
             let expected = format!("1970-01-01_00:00:0{second}.00000 ");
-            assert_eq!(stamper.before(Duration::from_secs(second)), expected.as_bytes());
+            assert_eq!(stamper.before(Duration::from_secs(second)).unwrap()[..], *expected.as_bytes());
         }
-        assert_eq!(Stamper::new(None).before(Duration::ZERO), b"");
+        assert_eq!(Stamper::new(None).before(Duration::ZERO), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::model::line::{Part, Piece};
 use crate::model::logconfig::{Complaint, Config};
 use crate::model::pattern::select;
 use crate::model::rotation::{End, Kind, Limits, OldName, Size, Step, next_label, to_process, to_prune, to_spare};
-use crate::model::stamp;
+use crate::model::stamp::{self, Before};
 use crate::model::tai::Label;
 use crate::msg::{self, Failure, Tried as _};
 use crate::svlogd::Tools;
@@ -207,13 +207,32 @@ impl Log {
         }
     }
 
-    /// Whether it takes every line as it is, so that [`Log::pass`] does.
+    /// Whether it takes every line, and sends none elsewhere.
     pub fn takes_all(&self) -> bool {
-        let Config { to_file, udp, prefix, rules, .. } = &self.config;
-        self.open.is_none() || *to_file && udp.is_none() && prefix.is_empty() && rules.is_empty()
+        let Config { to_file, udp, rules, .. } = &self.config;
+        self.open.is_none() || *to_file && udp.is_none() && rules.is_empty()
     }
 
-    /// Writes whole lines, of which it [takes all](Log::takes_all), without keeping them first; what cannot be
+    /// Whether it puts something before every line, besides the stamp.
+    pub fn has_prefix(&self) -> bool {
+        self.open.is_some() && !self.config.prefix.is_empty()
+    }
+
+    /// Takes a line with its newline, no longer than `-l` says, as [`Log::take`] does where it
+    /// [takes all](Log::takes_all).
+    pub fn take_line(&mut self, line: &[u8], stamp: Option<&Before>) {
+        if self.open.is_some() {
+            if let Some(stamp) = stamp {
+                self.waiting.extend_from_slice(stamp);
+            }
+            if !self.config.prefix.is_empty() {
+                self.waiting.extend_from_slice(&self.config.prefix);
+            }
+            self.waiting.extend_from_slice(line);
+        }
+    }
+
+    /// Writes whole lines as they are without keeping them first, where it [takes all](Log::takes_all); what cannot be
     /// written waits. Nothing may wait before.
     pub fn pass(&mut self, lines: &[u8], tools: &Tools, now: Instant) {
         if self.is_open() {

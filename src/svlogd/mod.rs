@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli;
 use crate::model::gate::{BETWEEN_BLOCKS, Gate, Verdict};
-use crate::model::line::{Cutter, Part, Piece};
+use crate::model::line::{Cutter, Part, Piece, first_line};
 use crate::model::logconfig::number;
 use crate::model::stamp::{self, Stamper};
 use crate::msg::{Failure, Tried as _};
@@ -143,9 +143,9 @@ impl Program {
             if self.is_done() {
                 break;
             }
-            let may_read = self.may_read();
-            self.wait(if may_read { Some(Duration::ZERO) } else { self.time_left() });
-            if may_read && self.over.is_none() {
+            let has_input = self.may_read() && self.has_input();
+            let is_told_of_input = self.wait(if has_input { Some(Duration::ZERO) } else { self.time_left() });
+            if (has_input || is_told_of_input) && self.may_read() {
                 self.read();
             }
         }
@@ -197,11 +197,11 @@ impl Program {
             self.next_block = None;
             let _ = self.tools.poller.watch(&self.input, INPUT);
         }
-        self.over.is_none()
-            && self.next_block.is_none()
-            && self.block.is_empty()
-            && !self.is_stuck()
-            && fd::is_readable(self.input.as_fd()).unwrap_or(true)
+        self.over.is_none() && self.next_block.is_none() && self.block.is_empty() && !self.is_stuck()
+    }
+
+    fn has_input(&self) -> bool {
+        fd::is_readable(self.input.as_fd()).unwrap_or(true)
     }
 
     /// How long there is nothing to do, if no event comes.
@@ -211,19 +211,21 @@ impl Program {
         next.map(|moment| moment.saturating_duration_since(clock::now()))
     }
 
-    /// Waits for the next event and answers it, unless it is input.
-    fn wait(&mut self, timeout: Option<Duration>) {
+    /// Waits for the next event and answers it, unless it is input: whether it was that, too.
+    fn wait(&mut self, timeout: Option<Duration>) -> bool {
         const AGAIN: Duration = Duration::from_secs(1);
         let timeout =
             if self.must_answer { Some(timeout.map_or(AGAIN, |timeout| timeout.min(AGAIN))) } else { timeout };
         let Tools { poller, voice, .. } = &mut self.tools;
         let complain = |error| voice.warn_failure(&Failure::new("wait for events", "", error));
         let is_blind = !poller.wait_anyhow(timeout, complain);
+        let is_told_of_input = !is_blind && self.tools.poller.ready().any(|key| key == INPUT);
         if is_blind || self.must_answer || self.tools.poller.ready().any(|key| key == SIGNALS) {
             self.answer_signals();
         }
         let is_last = self.over.is_some();
         self.logs.iter_mut().for_each(|log| log.reap(&self.tools, is_last));
+        is_told_of_input
     }
 
     fn answer_signals(&mut self) {
@@ -262,7 +264,7 @@ impl Program {
         self.next_block = None;
         for _ in 0..LAST_BLOCKS {
             self.work();
-            if !self.may_read() {
+            if !(self.may_read() && self.has_input()) {
                 break;
             }
             self.read();
@@ -297,7 +299,7 @@ impl Program {
     /// Lets the logs take lines until the block is empty, or until one that is full cannot write.
     fn feed(&mut self) {
         let has_read = !self.block.is_empty();
-        let takes_all = self.settings.stamp.is_none() && self.gate.is_none() && self.logs.iter().all(Log::takes_all);
+        let takes_all = self.gate.is_none() && self.logs.iter().all(Log::takes_all);
         while !self.block.is_empty() {
             if self.logs.iter().any(Log::is_full) {
                 let now = clock::now();
@@ -306,7 +308,7 @@ impl Program {
             if self.logs.iter().any(Log::is_full) {
                 return;
             }
-            if takes_all && self.pass_lines() {
+            if takes_all && (self.pass_lines() || self.take_lines()) {
                 continue;
             }
             let (taken, piece) = self.cutter.next(self.block.left(), self.block.arrived);
@@ -322,10 +324,12 @@ impl Program {
         }
     }
 
-    /// Writes the whole lines that the block begins with as they are, after what waits; false if none could be.
+    /// Writes the whole lines that the block begins with, after what waits, if nothing stands before them and it is
+    /// possible now: whether it did.
     fn pass_lines(&mut self) -> bool {
-        let lines = if self.is_stuck() { 0 } else { self.cutter.whole_lines(self.block.left()) };
-        if lines == 0 {
+        let lines = self.cutter.whole_lines(self.block.left());
+        let stay_as_they_are = self.settings.stamp.is_none() && !self.logs.iter().any(Log::has_prefix);
+        if lines == 0 || !stay_as_they_are || self.is_stuck() {
             return false;
         }
         let now = clock::now();
@@ -337,6 +341,22 @@ impl Program {
         self.logs.iter_mut().for_each(|log| log.pass(&self.block.bytes[start..end], &self.tools, now));
         self.block.start = end;
         true
+    }
+
+    /// Takes the whole lines that the block begins with, until one is long or a log is full: whether there were any.
+    fn take_lines(&mut self) -> bool {
+        let start = self.block.start;
+        let end = start + self.cutter.whole_lines(self.block.left());
+        let stamp = self.stamper.before(self.block.arrived);
+        while self.block.start < end && !self.logs.iter().any(Log::is_full) {
+            let line = first_line(&self.block.bytes[self.block.start..end]);
+            if line.len() > self.settings.line {
+                break;
+            }
+            self.logs.iter_mut().for_each(|log| log.take_line(line, stamp));
+            self.block.start += line.len();
+        }
+        self.block.start > start
     }
 
     /// Says in the logs what was dropped.
@@ -411,7 +431,8 @@ fn admit(gate: &mut Option<Gate>, logs: &mut [Log], piece: Piece<'_>, stamper: &
 
 /// Stamps the line of `piece` and gives it to all logs.
 fn share(logs: &mut [Log], piece: Piece<'_>, stamper: &mut Stamper) {
-    let stamp = if piece.part == Part::Rest { &[] } else { stamper.before(piece.began) };
+    let stamp = if piece.part == Part::Rest { None } else { stamper.before(piece.began) };
+    let stamp = stamp.map_or(&[][..], |stamp| stamp);
     logs.iter_mut().for_each(|log| log.take(piece, stamp));
 }
 

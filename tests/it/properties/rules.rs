@@ -14,12 +14,13 @@ use homerun::model::control::Control;
 use homerun::model::envdir;
 use homerun::model::ids::{self, Ids};
 use homerun::model::leftovers::{self, Fate, Left};
-use homerun::model::line::{Cutter, Part, Replace};
+use homerun::model::line::{Cutter, Part, Replace, first_line};
 use homerun::model::logconfig::{Complaint, Config};
 use homerun::model::pair::{Joint, Pair, Who, control_event};
 use homerun::model::pattern::{Pattern, Rule, Selection, Verdict, select};
 use homerun::model::rotation::{End, Limits, Size, Step};
 use homerun::model::service::{Action, Death, Event, Hooked, Role, Service};
+use homerun::model::stamp::{Form, Stamper};
 use homerun::model::status::{State, Status, Want};
 
 /// The status record: 20 bytes are one, nothing else is, and what is written is what was read.
@@ -260,39 +261,65 @@ pub fn lines(stream: &[u8], cuts: &[u8], max_head: usize, replace: Option<(u8, V
     rotation(&ended, cuts, max_head as u64, max_bytes);
 
     let limits = Limits { max_bytes, line_bytes: max_head as u64 };
-    let one_by_one = written(stream, cuts, limits, false);
-    assert_eq!(one_by_one.concat(), ended);
-    assert_eq!(written(stream, cuts, limits, true), one_by_one, "it matters whether lines are taken at once");
+    let in_pieces = written(stream, cuts, limits, Way::Pieces, None);
+    assert_eq!(in_pieces.concat(), ended);
+    assert_eq!(
+        written(stream, cuts, limits, Way::AtOnce, None),
+        in_pieces,
+        "it matters whether lines are taken at once"
+    );
+    assert_eq!(written(stream, cuts, limits, Way::Lines, None), in_pieces, "it matters whether lines are taken whole");
+    let in_pieces = written(stream, cuts, limits, Way::Pieces, Some(Form::Label));
+    assert_eq!(written(stream, cuts, limits, Way::Lines, Some(Form::Label)), in_pieces, "their stamps are others");
 }
 
-/// The files that a stream becomes, with its lines as they are: taken one by one, or at once where they can be.
-fn written(stream: &[u8], cuts: &[u8], limits: Limits, at_once: bool) -> Vec<Vec<u8>> {
+/// How lines are taken that need not be looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Pieces,
+    /// Whole, where they are no longer than a head.
+    Lines,
+    AtOnce,
+}
+
+/// The files that a stream becomes.
+fn written(stream: &[u8], cuts: &[u8], limits: Limits, way: Way, form: Option<Form>) -> Vec<Vec<u8>> {
     let mut files = vec![Vec::new()];
     let mut waiting = Vec::new();
-    let mut cutter = Cutter::new(usize::try_from(limits.line_bytes).expect("a small number"), None);
-    let put = |waiting: &mut Vec<u8>, part: Part, text: &[u8]| {
+    let max_head = usize::try_from(limits.line_bytes).expect("a small number");
+    let mut cutter = Cutter::new(max_head, None);
+    let mut stamper = Stamper::new(form);
+    let mut put = |waiting: &mut Vec<u8>, part: Part, text: &[u8], began: Duration| {
+        waiting.extend(stamper.before(began).filter(|_| part != Part::Rest).into_iter().flatten());
         waiting.extend(text);
         waiting.extend((part == Part::Whole).then_some(b'\n'));
     };
-    for mut block in blocks(stream, cuts) {
+    for (number, mut block) in (1..).zip(blocks(stream, cuts)) {
+        let now = Duration::from_secs(number);
         while !block.is_empty() {
-            let lines = if at_once { cutter.whole_lines(block) } else { 0 };
-            if lines > 0 {
+            let lines = if way == Way::Pieces { 0 } else { cutter.whole_lines(block) };
+            let line = first_line(&block[..lines]);
+            if lines > 0 && way == Way::AtOnce {
                 write(&mut files, &mut waiting, limits);
                 write(&mut files, &mut block[..lines].to_vec(), limits);
                 block = &block[lines..];
                 continue;
             }
-            let (taken, piece) = cutter.next(block, Duration::ZERO);
+            if (1..=max_head).contains(&line.len()) && way == Way::Lines {
+                put(&mut waiting, Part::Whole, &line[..line.len() - 1], now);
+                block = &block[line.len()..];
+                continue;
+            }
+            let (taken, piece) = cutter.next(block, now);
             if let Some(piece) = piece {
-                put(&mut waiting, piece.part, piece.text);
+                put(&mut waiting, piece.part, piece.text, piece.began);
             }
             block = &block[taken..];
         }
         write(&mut files, &mut waiting, limits);
     }
     if let Some(piece) = cutter.finish() {
-        put(&mut waiting, piece.part, piece.text);
+        put(&mut waiting, piece.part, piece.text, piece.began);
     }
     write(&mut files, &mut waiting, limits);
     files

@@ -118,6 +118,17 @@ fn options_have_the_effect_that_they_have_in_the_original() {
 }
 
 #[test]
+fn lines_that_are_all_taken_are_as_in_the_original() {
+    let stamps: [&[&str]; 4] = [&[], &["-t"], &["-tt"], &["-ttt"]];
+    let lengths: [&[&str]; 3] = [&[], &["-l10"], &["-l2", "-r:"]];
+    let configs: [&[u8]; 2] = [b"", b"pP: \n"];
+    let all = stamps.into_iter().flat_map(|stamp| lengths.into_iter().map(move |length| [stamp, length].concat()));
+    compare(all.flat_map(|args| {
+        configs.map(|config| ([&args[..], &["--", "main"]].concat(), config.to_vec(), lines_of_all_kinds()))
+    }));
+}
+
+#[test]
 fn command_lines_are_taken_or_refused_as_in_the_original() {
     let lines: [&[&str]; 34] = [
         &[],

@@ -397,6 +397,19 @@ fn several_directories_take_what_they_select() {
 }
 
 #[test]
+fn several_directories_that_take_all_have_their_own_prefixes_and_sizes() {
+    let place = Place::new();
+    place.log("plain", "");
+    place.log("prefixed", "pP: \n");
+    place.log("small", "s8\nn0\n");
+    assert_eq!(place.run(&["-l4", "plain", "prefixed", "small"], b"abc\nlonger\n\nend"), quiet(0));
+    assert_eq!(place.read("plain/current"), "abc\nlonger\n\nend\n");
+    assert_eq!(place.read("prefixed/current"), "P: abc\nP: longer\nP: \nP: end\n");
+    assert_eq!(place.whole_log("small"), "abc\nlonger\n\nend\n");
+    assert!(place.old("small", ".s").len() > 1);
+}
+
+#[test]
 fn bytes_are_replaced_before_matching() {
     let place = Place::with_main("-*\n+?*\n");
     assert_eq!(place.run(&["-r", "?", "-R", "b", "main"], b"\xffa\nba\nab\n"), quiet(0));
