@@ -22,6 +22,7 @@ use crate::svlogd::voice::{Voice, file_in};
 use crate::sys::clock;
 use crate::sys::file;
 use crate::sys::folder::{self, Folder};
+use crate::sys::pages::Queue;
 use crate::sys::udp::Sender;
 
 /// The mode of a log that was closed well: the owner's x says so. Source: runit 2.3.0, src/svlogd.c.
@@ -47,7 +48,7 @@ pub struct Log {
     /// Since when it cannot write.
     stuck_since: Option<Instant>,
     /// Bytes to be written. They outlive the opening: HUP loses none.
-    waiting: Vec<u8>,
+    waiting: Queue,
     /// When that many wait, no more are taken.
     max_waiting: usize,
     /// Whether the rest of the line at hand is written too.
@@ -84,7 +85,7 @@ impl Log {
             name,
             open: None,
             stuck_since: None,
-            waiting: Vec::new(),
+            waiting: Queue::default(),
             max_waiting: settings.block,
             takes_rest: false,
             copy: Vec::new(),
@@ -155,8 +156,8 @@ impl Log {
             Err(error) => voice.warn_failure(&Failure::with("read config", name, error)),
         }
         folder.facts(b"current").tried_with("stat current", name)?;
-        let room = self.max_waiting + settings.line + self.config.prefix.len() * 2 + TRIMMINGS;
-        self.waiting.reserve(room.saturating_sub(self.waiting.len()));
+        let room = self.max_waiting + settings.line * 2 + self.config.prefix.len() * 2 + TRIMMINGS;
+        self.waiting.reserve(room).tried_with("allocate buffer", name)?;
         let open = Open {
             limits: Limits { max_bytes: self.config.max_bytes, line_bytes: settings.line as u64 },
             sender: self.config.udp.and_then(|_| Sender::new().ok()),
@@ -189,7 +190,7 @@ impl Log {
         if selection.alert || receiver.is_some() {
             let end: &[u8] = if is_whole { b"\n" } else { b"...\n" };
             self.copy.clear();
-            append(&mut self.copy, &[stamp, &self.config.prefix, piece.text, end]);
+            [stamp, &self.config.prefix, piece.text, end].iter().for_each(|part| self.copy.extend_from_slice(part));
         }
         if selection.alert {
             msg::to_stderr(&self.copy);
@@ -197,13 +198,13 @@ impl Log {
         if let Some(receiver) = receiver {
             match open.sender.as_ref().map(|sender| sender.send(receiver, &self.copy)) {
                 Some(Ok(())) => {}
-                Some(Err(_)) => append(&mut self.waiting, &[NOT_SENT, &self.copy]),
-                None => append(&mut self.waiting, &[NO_SOCKET, &self.copy]),
+                Some(Err(_)) => add(&mut self.waiting, &[NOT_SENT, &self.copy]),
+                None => add(&mut self.waiting, &[NO_SOCKET, &self.copy]),
             }
         }
         if selection.log && self.config.to_file {
             let end: &[u8] = if is_whole { b"\n" } else { b"" };
-            append(&mut self.waiting, &[stamp, &self.config.prefix, piece.text, end]);
+            add(&mut self.waiting, &[stamp, &self.config.prefix, piece.text, end]);
         }
     }
 
@@ -252,8 +253,13 @@ impl Log {
     pub fn settle(&mut self, tools: &Tools, now: Instant) {
         let mut waiting = mem::take(&mut self.waiting);
         let written = self.write(&waiting, tools, now);
-        waiting.drain(..written);
+        waiting.drop_front(written);
         self.waiting = waiting;
+    }
+
+    /// Gives memory back that is not in use.
+    pub fn rest(&mut self) {
+        self.waiting.rest();
     }
 
     /// Writes `bytes`, before all that waits, and rotates what is due: how many were written.
@@ -355,8 +361,8 @@ impl Log {
     }
 }
 
-fn append(bytes: &mut Vec<u8>, parts: &[&[u8]]) {
-    parts.iter().for_each(|part| bytes.extend_from_slice(part));
+fn add(waiting: &mut Queue, parts: &[&[u8]]) {
+    parts.iter().for_each(|part| waiting.extend_from_slice(part));
 }
 
 /// An open log directory with what is needed to work in it.

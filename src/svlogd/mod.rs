@@ -11,7 +11,7 @@ pub mod voice;
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,7 @@ use crate::svlogd::voice::Voice;
 use crate::sys::clock;
 use crate::sys::fd;
 use crate::sys::memory;
+use crate::sys::pages::Pages;
 use crate::sys::poll::Poller;
 use crate::sys::process;
 use crate::sys::signal::{InheritedMask, Signal, Signals};
@@ -39,6 +40,10 @@ pub const EXIT_FAILURE: u8 = 111;
 pub const RATE: &str = "SVLOGD_RATE";
 /// After TERM, at most so many blocks that wait in standard input are still read.
 const LAST_BLOCKS: usize = 16;
+
+/// After a block of more bytes than that, and so much time in which none comes, memory is given back.
+const MANY: usize = 4096;
+const REST_AFTER: Duration = Duration::from_secs(1);
 
 const SIGNALS: usize = 0;
 const INPUT: usize = 1;
@@ -82,7 +87,7 @@ struct Program {
     settings: Settings,
     tools: Tools,
     signals: Signals,
-    input: io::Stdin,
+    input: BorrowedFd<'static>,
     logs: Vec<Log>,
     block: Block,
     cutter: Cutter,
@@ -92,13 +97,15 @@ struct Program {
     gate: Option<Gate>,
     /// No block is read before this moment.
     next_block: Option<Instant>,
+    /// Memory that is not in use is given back at this moment.
+    rests_at: Option<Instant>,
     /// Signals could not be read: they will not be told again.
     must_answer: bool,
 }
 
 /// What was read at once, and how far it has been taken.
 struct Block {
-    bytes: Vec<u8>,
+    bytes: Pages,
     start: usize,
     end: usize,
     arrived: Duration,
@@ -114,12 +121,10 @@ impl Program {
         TAKEN.into_iter().for_each(process::default_action); // for processors
         let poller = Poller::new(PROCESSOR + directories.len()).tried("create poll", "")?;
         poller.watch(&signals, SIGNALS).tried("watch signals", "")?;
-        let input = io::stdin();
+        let input = fd::standard_input();
         // A file cannot be watched, and need not be: it can always be read.
-        let _ = poller.watch(&input, INPUT);
-        let enough = Vec::<u8>::new().try_reserve_exact(settings.block);
-        enough.map_err(|_| io::ErrorKind::OutOfMemory).tried("allocate buffer", "")?;
-        let bytes = vec![0; settings.block]; // zeroed by the kernel: a page costs nothing until lines fill it
+        let _ = poller.watch(input, INPUT);
+        let bytes = Pages::new(settings.block).tried("allocate buffer", "")?;
         Ok(Program {
             tools: Tools { voice, poller, mask },
             signals,
@@ -131,6 +136,7 @@ impl Program {
             over: None,
             gate: rate().map(|rate| Gate::new(rate, settings.stamp.map_or(0, |_| stamp::LENGTH + 1), clock::now())),
             next_block: None,
+            rests_at: Some(clock::now()),
             must_answer: false,
             settings,
         })
@@ -195,19 +201,20 @@ impl Program {
     fn may_read(&mut self) -> bool {
         if self.next_block.is_some_and(|at| at <= clock::now()) {
             self.next_block = None;
-            let _ = self.tools.poller.watch(&self.input, INPUT);
+            let _ = self.tools.poller.watch(self.input, INPUT);
         }
         self.over.is_none() && self.next_block.is_none() && self.block.is_empty() && !self.is_stuck()
     }
 
     fn has_input(&self) -> bool {
-        fd::is_readable(self.input.as_fd()).unwrap_or(true)
+        fd::is_readable(self.input).unwrap_or(true)
     }
 
     /// How long there is nothing to do, if no event comes.
     fn time_left(&self) -> Option<Duration> {
         let gate = self.gate.as_ref().and_then(Gate::tells_at);
-        let next = self.logs.iter().filter_map(Log::deadline).chain(gate).chain(self.next_block).min();
+        let next =
+            self.logs.iter().filter_map(Log::deadline).chain(gate).chain(self.next_block).chain(self.rests_at).min();
         next.map(|moment| moment.saturating_duration_since(clock::now()))
     }
 
@@ -216,6 +223,9 @@ impl Program {
         const AGAIN: Duration = Duration::from_secs(1);
         let timeout =
             if self.must_answer { Some(timeout.map_or(AGAIN, |timeout| timeout.min(AGAIN))) } else { timeout };
+        if self.rests_at.is_some_and(|at| at <= clock::now()) {
+            self.rest();
+        }
         let Tools { poller, voice, .. } = &mut self.tools;
         let complain = |error| voice.warn_failure(&Failure::new("wait for events", "", error));
         let is_blind = !poller.wait_anyhow(timeout, complain);
@@ -226,6 +236,16 @@ impl Program {
         let is_last = self.over.is_some();
         self.logs.iter_mut().for_each(|log| log.reap(&self.tools, is_last));
         is_told_of_input
+    }
+
+    /// Gives memory back that is not in use, in case it is quiet for long.
+    fn rest(&mut self) {
+        self.rests_at = None;
+        if self.block.is_empty() {
+            self.block.bytes.forget();
+        }
+        self.logs.iter_mut().for_each(Log::rest);
+        memory::rest();
     }
 
     fn answer_signals(&mut self) {
@@ -280,10 +300,15 @@ impl Program {
 
     /// Reads one block; at the end of the input, ends the line at hand.
     fn read(&mut self) {
-        let result = fd::read(self.input.as_fd(), &mut self.block.bytes);
+        let result = fd::read(self.input, &mut self.block.bytes);
         self.block.arrived = clock::wall();
         match result {
-            Ok(count) if count > 0 => (self.block.start, self.block.end) = (0, count),
+            Ok(count) if count > 0 => {
+                (self.block.start, self.block.end) = (0, count);
+                if count > MANY {
+                    self.rests_at = clock::now().checked_add(REST_AFTER);
+                }
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
             end => {
                 if let Err(error) = end {
@@ -320,7 +345,7 @@ impl Program {
         let is_shut = self.gate.as_ref().is_some_and(Gate::is_shut);
         if has_read && is_shut && self.next_block.is_none() && self.over.is_none() {
             self.next_block = Some(clock::now() + BETWEEN_BLOCKS);
-            let _ = self.tools.poller.forget(&self.input); // what comes meanwhile is no reason to wake up
+            let _ = self.tools.poller.forget(self.input); // what comes meanwhile is no reason to wake up
         }
     }
 

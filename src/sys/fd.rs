@@ -19,6 +19,12 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
+/// The standard input of this process, without a buffer.
+pub fn standard_input() -> BorrowedFd<'static> {
+    // SAFETY: 0 is open from the start on, and nobody closes it.
+    unsafe { BorrowedFd::borrow_raw(0) }
+}
+
 /// Makes `fd` survive an exec, or not.
 pub fn set_inherited(fd: BorrowedFd<'_>, inherited: bool) -> io::Result<()> {
     let flags = if inherited { FdFlag::empty() } else { FdFlag::FD_CLOEXEC };

@@ -10,6 +10,7 @@ pub mod inotify;
 mod light;
 pub mod limit;
 pub mod memory;
+pub mod pages;
 pub mod place;
 pub mod poll;
 pub mod proc;
