@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
@@ -113,10 +113,19 @@ pub fn run(invocation: Invocation) -> u8 {
     }
 }
 
+/// So many events are taken at a time.
+const EVENTS: usize = 32;
+
 const SIGNALS: usize = 0;
 const CHANGES: usize = 1;
 const TITLE: usize = 2;
+/// From here on, those of control FIFOs of runsvs that were found.
 const FOUND: usize = 3;
+
+/// By what the poller tells of such a FIFO: descriptors are numbered.
+fn key_of(control: &File) -> usize {
+    FOUND + usize::try_from(control.as_raw_fd()).unwrap_or_default()
+}
 
 /// A service that was seen, and its runsv.
 struct Known {
@@ -231,7 +240,7 @@ impl Tree {
         }
         let (signals, mask) = Signals::take(&wanted).map_err(|error| try_to("take signals", error))?;
         let mask = handed.as_ref().map_or(mask, |handed| handed.mask);
-        let poller = Poller::new(4).map_err(|error| try_to("create event queue", error))?;
+        let poller = Poller::new(EVENTS).map_err(|error| try_to("create event queue", error))?;
         poller.watch(&signals, SIGNALS).map_err(|error| try_to("watch signals", error))?;
         let watcher = Watcher::new().and_then(|watcher| poller.watch(&watcher, CHANGES).map(|()| watcher));
         let watcher = match watcher {
@@ -326,8 +335,9 @@ impl Tree {
         if self.poller.ready().any(|key| key == CHANGES) {
             self.take_changes();
         }
-        if self.poller.ready().any(|key| key == FOUND) {
-            self.lose_found();
+        let found: Vec<usize> = self.poller.ready().filter(|key| *key >= FOUND).collect();
+        if !found.is_empty() {
+            self.lose_found(|control| found.contains(&key_of(control)));
         }
     }
 
@@ -335,7 +345,7 @@ impl Tree {
     fn handle_signals(&mut self) -> Option<u8> {
         if self.look_again.take_if(|at| *at <= clock::now()).is_some() {
             self.reap();
-            self.lose_found();
+            self.lose_found(|_| true);
             self.take_changes();
             self.scan_is_due = true;
         }
@@ -401,16 +411,16 @@ impl Tree {
     fn find(&self, service: &Probe) -> Option<File> {
         let control = service.open_control().ok()?;
         let is_fifo = control.metadata().is_ok_and(|found| found.file_type().is_fifo());
-        (is_fifo && self.poller.watch(&control, FOUND).is_ok()).then_some(control)
+        (is_fifo && self.poller.watch(&control, key_of(&control)).is_ok()).then_some(control)
     }
 
-    /// Takes note of the end of runsvs that were found.
-    fn lose_found(&mut self) {
+    /// Takes note of the end of runsvs that were found, as far as it `may_be` told by their control FIFOs.
+    fn lose_found(&mut self, may_be: impl Fn(&File) -> bool) {
         // Those that were told to exit stay away for a moment, as any other does.
         let not_before = clock::now().checked_add(respawn::PAUSE);
         let mut ended = Vec::new();
         for known in &mut self.services {
-            if known.found.as_ref().is_some_and(|control| fd::is_broken(control.as_fd())) {
+            if known.found.as_ref().is_some_and(|control| may_be(control) && fd::is_broken(control.as_fd())) {
                 known.found = None;
                 known.not_before = not_before;
                 ended.push(known.name.clone());

@@ -98,7 +98,8 @@ impl<'a> Stop<'a> {
     pub fn carry_out(mut self, poller: &mut Poller, signals: &Signals) -> bool {
         loop {
             let has_children = self.reap();
-            self.foreign.retain(|(probe, _)| probe.open_ok().is_ok());
+            let has_ended = |runsv: &Option<Orphan>| runsv.as_ref().is_none_or(Orphan::has_ended);
+            self.foreign.retain(|(probe, runsv)| !has_ended(runsv) || probe.open_ok().is_ok());
             if !has_children && self.foreign.is_empty() {
                 return true;
             }
@@ -250,13 +251,15 @@ impl<'a> Stop<'a> {
     }
 }
 
-/// The runsv of a service: it holds the lock, and is where the service is.
+/// The runsv of a service: it is where the service is, and holds the lock, as that or the kernel tells.
 fn holder(service: &Probe) -> Option<Orphan> {
-    let lock = fs::metadata(service.supervise().join("lock")).ok()?;
     let place = Identity::of(&fs::metadata(service.directory()).ok()?);
     let is_there = |pid| fs::metadata(format!("/proc/{pid}/cwd")).is_ok_and(|found| Identity::of(&found) == place);
-    let mut holders = proc::flock_holders(lock.ino()).into_iter();
-    holders.find_map(|pid| Orphan::find(pid, |runsv| is_there(runsv.pid())))
+    let find = |pid| Orphan::find(pid, |runsv| is_there(runsv.pid()));
+    service.supervisor().and_then(find).or_else(|| {
+        let lock = fs::metadata(service.supervise().join("lock")).ok()?;
+        proc::flock_holders(lock.ino()).into_iter().find_map(find)
+    })
 }
 
 /// The process that a service's record tells of, if it is a child of `parent`.

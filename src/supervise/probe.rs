@@ -157,13 +157,22 @@ impl Probe {
         Status::decode(&bytes[..length]).ok_or(Unreachable::BadFormat)
     }
 
-    /// The process of its runsv, if that is stopped, has written into its lock who it is, and is here.
+    /// The process of its runsv, if that has written into its lock who it is, and is here.
+    pub fn supervisor(&self) -> Option<i32> {
+        holder::here(&self.holder()?, "runsv")
+    }
+
+    /// The same, if that process is stopped.
     pub fn stopped_supervisor(&self) -> Option<i32> {
-        let mut text = [0; Holder::MOST_BYTES];
-        let length = self.open_file("supervise/lock").ok()?.read(&mut text).ok()?;
-        let holder = Holder::decode(&text[..length])?;
+        let holder = self.holder()?;
         // The cheap question first: hardly any is stopped.
         (proc::state(holder.pid) == Some('T')).then(|| holder::here(&holder, "runsv"))?
+    }
+
+    fn holder(&self) -> Option<Holder> {
+        let mut text = [0; Holder::MOST_BYTES];
+        let length = self.open_file("supervise/lock").ok()?.read(&mut text).ok()?;
+        Holder::decode(&text[..length])
     }
 
     /// How long ago what `status` tells of changed, by a clock that nobody sets, if its runsv noted that.
