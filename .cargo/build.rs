@@ -3,7 +3,7 @@
 //! A dynamic program has some 90 kB of its own, for the loader and the libraries, before it has done anything: more than
 //! a supervisor needs in all. Programs that ask the account database stay dynamic, as glibc loads what answers when it is
 //! asked; so does everything in a debug build, and where the parts are missing. With musl nothing is to be done here:
-//! `.cargo/config.toml` has it.
+//! `config.toml` beside this file has it.
 
 use std::env;
 use std::fs;
@@ -28,7 +28,7 @@ const LIBRARIES: [(&str, &[&str]); 7] = [
 const PROBE: &str = "fn main() { std::process::exit(i32::from(std::env::args().len() != 1)) }";
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=.cargo/build.rs");
     let says = |name: &str, value: &str| variable(name).split(',').any(|word| word == value);
     let is_meant = says("CARGO_CFG_TARGET_ENV", "gnu") && says("PROFILE", "release");
     if !is_meant || says("CARGO_CFG_TARGET_FEATURE", "crt-static") {
