@@ -1,8 +1,8 @@
-//! Memory: from a nest of this process's own, from a reserve, and from the C library.
+//! Memory: from a nest and a scratch of this process's own, from the C library, and from a reserve when that has none.
 //!
 //! What a supervisor has for good fits into the nest: it costs the one page that is used of it, and no call. What it
-//! needs for a moment more is of the reserve, and forgotten when it rests. And a supervisor needs memory most when
-//! others have taken all, to say so, and to go on: half of the reserve is for that.
+//! needs for a moment more is of the scratch, and forgotten when it rests. And a supervisor needs memory most when
+//! others have taken all, to say so, and to go on: that is what the reserve is for, and nothing else.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -16,15 +16,17 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 const IS_FRUGAL: bool = !cfg!(debug_assertions);
 /// How large the reserve is. As long as it is not used it costs nothing.
 const RESERVE: usize = 64 << 10;
+/// How large the scratch is, likewise.
+const SCRATCH: usize = 32 << 10;
 
 #[global_allocator]
 static PROVIDENT: Provident = Provident::new();
 
-/// Gives out the nest first, then half of the reserve, then the C library's memory, and all of the reserve where that
-/// fails.
+/// Gives out the nest first, then the scratch, then the C library's memory, and the reserve where that fails.
 struct Provident {
     nest: Nest,
-    reserve: Reserve,
+    scratch: Arena<SCRATCH>,
+    reserve: Arena<RESERVE>,
 }
 
 /// Blocks of whole units. A small one that comes back is kept for the next of its size; of the others the last one.
@@ -126,8 +128,8 @@ impl Nest {
     }
 }
 
-/// One piece of memory that is given out when there is no other.
-struct Reserve {
+/// One piece of memory, given out from its front to its end, and again once all has come back.
+struct Arena<const BYTES: usize> {
     /// Null until there is one.
     memory: AtomicPtr<u8>,
     /// How many parts of it are given out, times 2^32, and how many bytes of it are used. It is whole again once nothing
@@ -139,23 +141,13 @@ struct Reserve {
 
 const ONE: u64 = 1 << 32;
 
-impl Reserve {
-    const fn new() -> Reserve {
-        Reserve { memory: AtomicPtr::new(ptr::null_mut()), used: AtomicU64::new(0), is_dirty: AtomicBool::new(false) }
+impl<const BYTES: usize> Arena<BYTES> {
+    const fn new() -> Arena<BYTES> {
+        Arena { memory: AtomicPtr::new(ptr::null_mut()), used: AtomicU64::new(0), is_dirty: AtomicBool::new(false) }
     }
 
-    /// Has the kernel set it aside.
-    fn keep(&self) {
-        let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: a new mapping, wherever the kernel likes, touches nothing that is there.
-        let memory = unsafe { libc::mmap(ptr::null_mut(), RESERVE, access, flags, -1, 0) };
-        if memory != libc::MAP_FAILED {
-            self.memory.store(memory.cast(), Ordering::Release);
-        }
-    }
-
-    /// A part of its first `limit` bytes.
-    fn take(&self, layout: Layout, limit: usize) -> *mut u8 {
+    /// A part of it, if there is so much left.
+    fn take(&self, layout: Layout) -> *mut u8 {
         let start = self.memory.load(Ordering::Acquire);
         if start.is_null() {
             return start;
@@ -164,7 +156,7 @@ impl Reserve {
             let free = start.addr() + usize::try_from(used % ONE).ok()?;
             let from = free.checked_next_multiple_of(layout.align())? - start.addr();
             let end = from.checked_add(layout.size())?;
-            (end <= limit).then_some((from, end))
+            (end <= BYTES).then_some((from, end))
         };
         let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
             let (_, end) = place(used)?;
@@ -173,7 +165,7 @@ impl Reserve {
         match taken.ok().and_then(place) {
             Some((from, _)) => {
                 self.is_dirty.store(true, Ordering::Relaxed);
-                // SAFETY: the place lies within the reserve.
+                // SAFETY: the place lies within.
                 unsafe { start.add(from) }
             }
             None => ptr::null_mut(),
@@ -182,7 +174,7 @@ impl Reserve {
 
     fn has(&self, memory: *mut u8) -> bool {
         let start = self.memory.load(Ordering::Acquire);
-        !start.is_null() && (start.addr()..start.addr() + RESERVE).contains(&memory.addr())
+        !start.is_null() && (start.addr()..start.addr() + BYTES).contains(&memory.addr())
     }
 
     fn give_back(&self) {
@@ -190,27 +182,37 @@ impl Reserve {
         // It is always given something.
         let _ = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| Some(less(used)));
     }
-}
 
-impl Reserve {
     /// Forgets what is in it, unless something of it is given out.
     fn rest(&self) {
         if self.used.load(Ordering::Acquire) == 0 && self.is_dirty.swap(false, Ordering::Relaxed) {
             let start = self.memory.load(Ordering::Acquire);
-            // SAFETY: it is the whole of a mapping that nobody uses anything of; one thread does this and all else.
-            unsafe { libc::madvise(start.cast(), RESERVE, libc::MADV_DONTNEED) };
+            // SAFETY: these are whole pages that nobody uses anything of; one thread does this and all else.
+            unsafe { libc::madvise(start.cast(), BYTES, libc::MADV_DONTNEED) };
         }
     }
 }
 
 impl Provident {
     const fn new() -> Provident {
-        Provident { nest: Nest::new(), reserve: Reserve::new() }
+        Provident { nest: Nest::new(), scratch: Arena::new(), reserve: Arena::new() }
+    }
+
+    /// Has the kernel set the scratch and the reserve aside.
+    fn keep(&self) {
+        let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, wherever the kernel likes, touches nothing that is there.
+        let memory = unsafe { libc::mmap(ptr::null_mut(), SCRATCH + RESERVE, access, flags, -1, 0) };
+        if memory != libc::MAP_FAILED {
+            let memory = memory.cast::<u8>();
+            self.scratch.memory.store(memory, Ordering::Release);
+            self.reserve.memory.store(memory.wrapping_add(SCRATCH), Ordering::Release);
+        }
     }
 }
 
-// SAFETY: what is given out is the C library's, or a part of the nest or of the reserve that is large enough, aligned,
-// and given out to nobody else until it comes back.
+// SAFETY: what is given out is the C library's, or a part of the nest or of an arena that is large enough, aligned, and
+// given out to nobody else until it comes back.
 unsafe impl GlobalAlloc for Provident {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let mut memory = ptr::null_mut();
@@ -218,13 +220,13 @@ unsafe impl GlobalAlloc for Provident {
             memory = self.nest.take(layout);
         }
         if IS_FRUGAL && memory.is_null() {
-            memory = self.reserve.take(layout, RESERVE / 2);
+            memory = self.scratch.take(layout);
         }
         if memory.is_null() {
             // SAFETY: as the caller promises.
             memory = unsafe { System.alloc(layout) };
         }
-        if memory.is_null() { self.reserve.take(layout, RESERVE) } else { memory }
+        if memory.is_null() { self.reserve.take(layout) } else { memory }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -246,10 +248,12 @@ unsafe impl GlobalAlloc for Provident {
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         if self.nest.has_taken_back(memory, layout) {
+        } else if self.scratch.has(memory) {
+            self.scratch.give_back();
         } else if self.reserve.has(memory) {
             self.reserve.give_back();
         } else {
-            // SAFETY: it is of neither, so it is the C library's.
+            // SAFETY: it is of none of these, so it is the C library's.
             unsafe { System.dealloc(memory, layout) }
         }
     }
@@ -261,7 +265,7 @@ unsafe impl GlobalAlloc for Provident {
         if is_in_nest && Nest::bytes(wanted) == Nest::bytes(layout) {
             return memory;
         }
-        if !is_in_nest && !self.reserve.has(memory) {
+        if !is_in_nest && !self.scratch.has(memory) && !self.reserve.has(memory) {
             // SAFETY: it is the C library's; the rest is as the caller promises.
             let moved = unsafe { System.realloc(memory, layout, size) };
             if !moved.is_null() {
@@ -280,9 +284,9 @@ unsafe impl GlobalAlloc for Provident {
     }
 }
 
-/// Keeps a reserve from now on, for a program that must go on without memory.
+/// Keeps a scratch and a reserve from now on, for a program that must go on without memory.
 pub fn keep_reserve() {
-    PROVIDENT.reserve.keep();
+    PROVIDENT.keep();
 }
 
 /// Whether so much memory can be had now, the reserve aside.
@@ -290,7 +294,7 @@ pub fn can_have(bytes: usize) -> bool {
     Vec::<u8>::new().try_reserve_exact(bytes.max(RESERVE + 1)).is_ok()
 }
 
-/// Gives back what is not in use of the reserve, and the stack below the caller's frame, where nothing is any more.
+/// Gives back the scratch if nothing of it is in use, and the stack below the caller's frame, where nothing is any more.
 ///
 /// For who is about to wait, perhaps for a year, after a deed that went deep. It has one thread, whose stack the kernel
 /// made.
@@ -299,6 +303,7 @@ pub fn rest() {
     const DEEPEST: usize = 128 << 10;
     /// Room for the frame of the call below.
     const FRAME: usize = 512;
+    PROVIDENT.scratch.rest();
     PROVIDENT.reserve.rest();
     let here = 0_u8;
     // SAFETY: sysconf takes a number.
@@ -354,21 +359,36 @@ mod tests {
 
     #[test]
     fn the_reserve_gives_out_parts_that_do_not_overlap_and_is_whole_again_once_all_are_back() {
-        let reserve = Reserve::new();
+        let allocator = Box::new(Provident::new());
+        let reserve = &allocator.reserve;
         let (small, large) = (Layout::new::<[u8; 3]>(), Layout::from_size_align(40_000, 64).unwrap());
-        assert!(reserve.take(small, RESERVE).is_null(), "it is not there yet");
-        reserve.keep();
-        let (first, second) = (reserve.take(small, RESERVE), reserve.take(large, RESERVE));
+        assert!(reserve.take(small).is_null(), "it is not there yet");
+        allocator.keep();
+        let (first, second) = (reserve.take(small), reserve.take(large));
         assert!(reserve.has(first) && reserve.has(second));
         assert!(second.addr() >= first.addr() + 3 && second.addr().is_multiple_of(64));
-        assert!(reserve.take(large, RESERVE).is_null(), "there is no room for another");
+        assert!(reserve.take(large).is_null(), "there is no room for another");
         reserve.give_back();
-        assert!(reserve.take(large, RESERVE).is_null(), "one is still given out");
+        assert!(reserve.take(large).is_null(), "one is still given out");
         reserve.rest();
         reserve.give_back();
         reserve.rest();
-        assert!(reserve.take(large, RESERVE / 2).is_null(), "it is more than the half");
-        assert!(!reserve.take(large, RESERVE).is_null());
+        assert!(!reserve.take(large).is_null());
+    }
+
+    #[test]
+    fn what_is_kept_of_the_scratch_takes_nothing_from_the_reserve() {
+        let allocator = Box::new(Provident::new());
+        allocator.keep();
+        let layout = Layout::from_size_align(SCRATCH, 16).unwrap();
+        let kept = allocator.scratch.take(layout);
+        assert!(allocator.scratch.has(kept) && !allocator.reserve.has(kept));
+        assert!(allocator.scratch.take(Layout::new::<u8>()).is_null(), "it is full");
+        let all = Layout::from_size_align(RESERVE, 16).unwrap();
+        for _ in 0..2 {
+            assert!(allocator.reserve.has(allocator.reserve.take(all)));
+            allocator.reserve.give_back();
+        }
     }
 
     #[test]
