@@ -25,8 +25,9 @@ use crate::model::control::Control;
 use crate::model::respawn::{self, Respawn};
 use crate::model::{lookup, seconds, settle};
 use crate::msg::{Failure, Speaker, Tried as _};
-use crate::supervise::Probe;
-use crate::sys::file::{self, Identity};
+use crate::supervise::{Probe, may_be_supervised, open_pipe};
+use crate::sys::file::Identity;
+use crate::sys::folder::Folder;
 use crate::sys::inotify::Watcher;
 use crate::sys::poll::Poller;
 use crate::sys::process::{self, Argv, Directory, Spawn};
@@ -471,77 +472,80 @@ impl Tree {
         let going: HashSet<OsString> =
             self.services.iter().filter(|other| is_going(other)).map(|other| other.name.clone()).collect();
         for at in 0..self.services.len() {
-            let pipe_due = self.keep_pipe(at, now);
-            next = next.into_iter().chain(pipe_due).min();
             let known = &self.services[at];
-            if known.is_supervised() || known.leaving || going.contains(&known.name) {
-                continue;
-            }
-            let not_before = known.not_before.filter(|not_before| *not_before > now);
-            if let Some(not_before) = not_before.or_else(|| self.settles_at(known, now)) {
-                next = Some(next.map_or(not_before, |next| next.min(not_before)));
-                self.services[at].not_before = Some(not_before);
-                continue;
-            }
-            let service = Probe::new(self.directory.join(&known.name));
-            // Usually there was none before.
-            if !service.has("supervise").is_ok_and(|has| !has) {
-                let found = self.find(&service);
-                let known = &mut self.services[at];
-                known.found = found;
-                known.pipe_due = Some(now);
-                self.keep_pipe(at, now);
-                if self.services[at].found.is_some() {
-                    continue;
+            let is_wanted = !known.is_supervised() && !known.leaving && !going.contains(&known.name);
+            let starts = is_wanted && known.not_before.is_none_or(|at| at <= now);
+            if starts || known.pipe_due.is_some_and(|due| due <= now) {
+                let services = opened.get_or_insert_with(|| Folder::go_to(&self.directory)).as_ref();
+                self.keep_pipe(at, services, now);
+                if starts {
+                    self.start_at(at, services, now);
                 }
             }
             let known = &self.services[at];
-            let directory = opened.get_or_insert_with(|| file::open_directory(&self.directory));
-            let started = match directory {
-                Ok(directory) => self
-                    .runsv
-                    .set_word(1, &known.name)
-                    .and_then(|()| self.start(known, directory.as_fd()))
-                    .tried("fork for", &known.name),
-                Err(error) => Err(Errno::from_raw(error.raw_os_error().unwrap_or(0)))
-                    .tried("change directory to", &self.directory),
-            };
-            let known = &mut self.services[at];
-            known.started = now;
-            match started {
-                Ok(pid) => {
-                    known.pid = pid;
-                    known.not_before = None;
-                    if known.pipe.is_none() {
-                        let pipe_due = now + PIPE_PAUSE;
-                        known.pipe_due = Some(pipe_due);
-                        next = Some(next.map_or(pipe_due, |next| next.min(pipe_due)));
-                    }
-                    known.settles_since = None;
-                }
-                Err(failure) => {
-                    let (respawn, pause) = known.respawn.died_after(Duration::ZERO);
-                    known.respawn = respawn;
-                    known.not_before = Some(now + pause);
-                    next = Some(next.map_or(now + pause, |next| next.min(now + pause)));
-                    self.speaker.warn_failure(&failure);
-                }
-            }
+            next = next.into_iter().chain(known.pipe_due).chain(known.not_before.filter(|_| is_wanted)).min();
         }
         next
     }
 
-    /// Opens the pipe of a service if that is due, and says when it is. Without a log service there is none.
-    fn keep_pipe(&mut self, at: usize, now: Instant) -> Option<Instant> {
-        let known = &mut self.services[at];
-        if known.pipe_due.is_some_and(|due| due <= now) {
-            known.pipe_due = None;
-            let pipe = Probe::new(self.directory.join(&known.name)).open_pipe();
-            if let Some(pipe) = pipe.filter(|pipe| fd::is_below(pipe.as_fd(), self.most_held)) {
-                known.pipe = Some(pipe);
+    /// Starts a runsv for service `at`, which has none, or notes in `not_before` when it may be.
+    fn start_at(&mut self, at: usize, services: Result<&Folder, &io::Error>, now: Instant) {
+        self.services[at].not_before = self.settles_at(&self.services[at], now);
+        if self.services[at].not_before.is_some() {
+            return;
+        }
+        let name = &self.services[at].name;
+        // Usually there was none before.
+        if services.is_ok_and(|services| may_be_supervised(services, name)) {
+            let found = self.find(&Probe::new(self.directory.join(name)));
+            let known = &mut self.services[at];
+            known.found = found;
+            known.pipe_due = Some(now);
+            self.keep_pipe(at, services, now);
+            if self.services[at].found.is_some() {
+                return;
             }
         }
-        known.pipe_due
+        let known = &self.services[at];
+        let started = match services {
+            Ok(services) => self
+                .runsv
+                .set_word(1, &known.name)
+                .and_then(|()| self.start(known, services.as_fd()))
+                .tried("fork for", &known.name),
+            Err(error) => {
+                Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))).tried("change directory to", &self.directory)
+            }
+        };
+        let known = &mut self.services[at];
+        known.started = now;
+        match started {
+            Ok(pid) => {
+                known.pid = pid;
+                if known.pipe.is_none() {
+                    known.pipe_due = Some(now + PIPE_PAUSE);
+                }
+                known.settles_since = None;
+            }
+            Err(failure) => {
+                let (respawn, pause) = known.respawn.died_after(Duration::ZERO);
+                known.respawn = respawn;
+                known.not_before = Some(now + pause);
+                self.speaker.warn_failure(&failure);
+            }
+        }
+    }
+
+    /// Opens the pipe of a service if that is due. Without a log service there is none.
+    fn keep_pipe(&mut self, at: usize, services: Result<&Folder, &io::Error>, now: Instant) {
+        let known = &mut self.services[at];
+        if known.pipe_due.take_if(|due| *due <= now).is_none() {
+            return;
+        }
+        let pipe = services.ok().and_then(|services| open_pipe(services, &known.name));
+        if let Some(pipe) = pipe.filter(|pipe| fd::is_below(pipe.as_fd(), self.most_held)) {
+            known.pipe = Some(pipe);
+        }
     }
 
     /// When to look again at a directory that is still being filled; None for one that can be taken.

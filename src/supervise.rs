@@ -23,7 +23,7 @@ use crate::msg::{Failure, Tried as _};
 use crate::sys::file::Identity;
 use crate::sys::{fd, file, proc};
 
-pub use probe::{Probe, Unreachable};
+pub use probe::{Probe, Unreachable, may_be_supervised, open_pipe};
 use repair::Kept;
 
 /// runsv's end: the files it holds open and the records it writes.

@@ -14,18 +14,26 @@ pub type Place = (PathBuf, OsString);
 /// The way from one place to another.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Way {
-    /// The places of the links on it, in order, and last the place where it ends. A way that goes in a circle, or
-    /// upwards at its end, has no last place.
-    pub places: Vec<Place>,
+    /// The places of the links on it, in order.
+    pub links: Vec<Place>,
+    /// The place where it ends. A way that goes in a circle, or upwards at its end, has none.
+    pub last: Option<Place>,
     /// Where it ends, without the links that led there.
     pub end: PathBuf,
+}
+
+impl Way {
+    /// Whether it goes in a circle.
+    pub fn is_circle(&self) -> bool {
+        self.links.len() > MOST_LINKS
+    }
 }
 
 /// The way to `path`, which is relative to `from`, where no link led.
 ///
 /// `read_link` gives where a link leads, and `None` for anything else. From `.` all of it is relative.
 pub fn walk(from: &Path, path: &Path, mut read_link: impl FnMut(&Path) -> Option<PathBuf>) -> Way {
-    let mut places = Vec::new();
+    let mut links = Vec::new();
     let mut walked = if path.is_absolute() { PathBuf::from("/") } else { from.to_path_buf() };
     let mut rest = parts(path);
     while let Some(part) = rest.pop_front() {
@@ -35,8 +43,8 @@ pub fn walk(from: &Path, path: &Path, mut read_link: impl FnMut(&Path) -> Option
         }
         let at = walked.join(&part);
         if let Some(target) = read_link(&at) {
-            places.push((walked.clone(), part));
-            if places.len() > MOST_LINKS {
+            links.push((walked.clone(), part));
+            if links.len() > MOST_LINKS {
                 break;
             }
             if target.is_absolute() {
@@ -46,12 +54,11 @@ pub fn walk(from: &Path, path: &Path, mut read_link: impl FnMut(&Path) -> Option
             continue;
         }
         if rest.is_empty() {
-            places.push((walked, part));
-            return Way { places, end: at };
+            return Way { links, last: Some((walked, part)), end: at };
         }
         walked = at;
     }
-    Way { places, end: walked }
+    Way { links, last: None, end: walked }
 }
 
 /// The names in a path, without those that lead nowhere else.
@@ -67,8 +74,12 @@ mod tests {
     fn way(path: &str, links: &[(&str, &str)]) -> Vec<String> {
         let read_link =
             |at: &Path| links.iter().find(|(link, _)| Path::new(link) == at).map(|(_, to)| PathBuf::from(to));
-        let shown = |(place, name): &Place| format!("{} {}", place.display(), name.display());
-        walk(Path::new("."), Path::new(path), read_link).places.iter().map(shown).collect()
+        shown(&walk(Path::new("."), Path::new(path), read_link))
+    }
+
+    fn shown(way: &Way) -> Vec<String> {
+        let places = way.links.iter().chain(&way.last);
+        places.map(|(place, name)| format!("{} {}", place.display(), name.display())).collect()
     }
 
     #[test]
@@ -90,11 +101,7 @@ mod tests {
             Some(at) => links.iter().find(|(link, _)| *link == at).map(|(_, to)| PathBuf::from(to)),
             None => None,
         };
-        let found = walk(Path::new("."), Path::new("/var/service"), through).places;
-        assert_eq!(
-            found.iter().map(|(at, name)| format!("{} {}", at.display(), name.display())).collect::<Vec<_>>(),
-            expected
-        );
+        assert_eq!(shown(&walk(Path::new("."), Path::new("/var/service"), through)), expected);
         assert_eq!(way("a/b/c", &[("./a", "x")]), [". a", "./x/b c"]);
         assert_eq!(way("a", &[("./a", "..")]), [". a"]);
     }
@@ -102,5 +109,6 @@ mod tests {
     #[test]
     fn a_circle_ends() {
         assert_eq!(way("a", &[("./a", "a")]).len(), MOST_LINKS + 1);
+        assert!(walk(Path::new("."), Path::new("a"), |_| Some("a".into())).is_circle());
     }
 }

@@ -5,7 +5,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -13,9 +12,10 @@ use nix::errno::Errno;
 use crate::msg::{Failure, Tried as _};
 use crate::supervise::holder;
 use crate::sys::file::{self, Identity};
+use crate::sys::folder::Folder;
 use crate::sys::{clock, memory};
 
-use super::{Known, Tree};
+use super::{Known, PIPE_PAUSE, Tree};
 
 /// What a look takes of memory, at most, and for each service.
 const LOOK_BYTES: usize = 128 << 10;
@@ -23,6 +23,9 @@ const LOOK_BYTES_EACH: usize = 1 << 10;
 
 /// How often to look where the kernel does not tell of changes.
 const POLL: Duration = Duration::from_secs(5);
+
+/// No link leads further, in bytes. Source: limits.h, `PATH_MAX`.
+const LONGEST_WAY: usize = 4096;
 
 /// So many entries are looked at one by one. Of more, everything is.
 const MOST_CHANGED: usize = 32;
@@ -88,8 +91,11 @@ impl Tree {
             Err(error) => return before.is_none() && error.kind() == io::ErrorKind::NotFound, // it came and went
         };
         let is_link = itself.is_symlink();
-        if is_link && before.is_none() {
-            self.watches.add_link(&path); // before the look: what comes in between is told
+        if is_link
+            && before.is_none()
+            && let Ok(target) = fs::read_link(&path)
+        {
+            self.watches.add_link(&target); // before the look: what comes in between is told
         }
         let found = if is_link { fs::metadata(&path) } else { Ok(itself) };
         let Ok(found) = found else { return false };
@@ -149,7 +155,10 @@ impl Tree {
         let found = fs::metadata(&self.directory).tried(stat, &self.directory)?;
         fs::metadata(self.directory.join(".")).tried("change directory to", &self.directory)?;
         self.hold(Identity::of(&found))?;
-        let found = fs::read_dir(&self.directory).tried("open directory", &self.directory)?;
+        let folder = Folder::go_to(&self.directory).tried("open directory", &self.directory)?;
+        let found = folder.entries().tried("open directory", &self.directory)?;
+        // Of the first look nothing is waited for: all that it finds is new and complete, and nothing else has to end.
+        let starts_at_once = !self.scanned_once && self.services.is_empty();
         self.services.iter_mut().for_each(|known| known.seen = false);
         let mut places = HashMap::with_capacity(self.services.len());
         for (at, known) in self.services.iter().enumerate() {
@@ -157,45 +166,55 @@ impl Tree {
         }
         let mut entries = HashMap::with_capacity(self.entries.len());
         let mut is_unsure = false;
+        let mut room = vec![0; LONGEST_WAY];
         for entry in found {
             let entry = entry.tried("read directory", &self.directory)?;
-            let name = entry.file_name();
+            let name = entry.name();
             if name.as_bytes().starts_with(b".") {
                 continue;
             }
-            let path = entry.path();
-            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-            if is_link {
-                self.watches.add_link(&path);
+            let is_link = entry.is_link().unwrap_or_else(|| folder.is_link(name).unwrap_or(false));
+            if is_link && let Ok(target) = folder.read_link(name, &mut room) {
+                self.watches.add_link(target);
             }
             let mut directory = None;
-            match fs::metadata(&path) {
-                Ok(found) if found.is_dir() => {
-                    let identity = Identity::of(&found);
+            match folder.directory(name) {
+                Ok(Some(identity)) => {
                     // What a new link leads to is complete; what has come behind an old one may still be filled.
-                    let was_link = self.entries.get(&name).is_some_and(|before| before.is_link);
+                    let was_link = self.entries.get(name).is_some_and(|before| before.is_link);
                     let is_complete = !self.scanned_once || is_link && !was_link;
-                    let at = self.take(&name, identity, is_complete, places.get(&identity).copied());
-                    places.insert(identity, at);
+                    let before = places.get(&identity).copied();
+                    let at = self.take(name, identity, is_complete, before);
+                    if before.is_none() {
+                        places.insert(identity, at);
+                    }
+                    if starts_at_once && before.is_none() {
+                        self.start_at(at, Ok(&folder), self.services[at].started);
+                    }
                     directory = Some(identity);
                 }
-                Ok(_) => {}
+                Ok(None) => {}
                 // It was there a moment ago: nothing is wrong with it.
-                Err(_) if is_gone(&path) => {}
+                Err(_) if folder.is_link(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) => {}
                 Err(error) => {
                     // It may be there all the same: a service is not stopped because stat(2) failed.
                     is_unsure |= may_pass(&error);
                     if error.kind() != io::ErrorKind::NotFound {
                         self.services.iter_mut().filter(|known| known.name == name).for_each(|known| known.seen = true);
                     }
-                    complaints.insert(Failure::new("stat", &name, error).text());
+                    complaints.insert(Failure::new("stat", name, error).text());
                 }
             }
             if is_link || directory.is_some() {
-                entries.insert(name, Entry { is_link, directory });
+                entries.insert(name.to_owned(), Entry { is_link, directory });
             }
         }
         self.entries = entries;
+        if starts_at_once {
+            // In one pass, not each in its own.
+            let pipe_due = clock::now() + PIPE_PAUSE;
+            self.services.iter_mut().for_each(|known| known.pipe_due = known.pipe_due.map(|_| pipe_due));
+        }
         Ok(is_unsure)
     }
 
@@ -243,8 +262,4 @@ fn may_pass(error: &io::Error) -> bool {
     use Errno::{EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM};
     let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
     ![EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM].contains(&errno)
-}
-
-fn is_gone(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::model::way;
+use crate::model::way::{self, Way};
 use crate::sys::file;
 use crate::sys::inotify::{Change, Changes, Watch, Watcher};
 
@@ -53,8 +53,18 @@ struct Round {
     places: HashMap<PathBuf, Watch>,
     /// Where links lead to, read once.
     links: HashMap<PathBuf, Option<PathBuf>>,
+    /// What the ways to the ends of links share, gone once: all but the last name of where links lead to. None where
+    /// that is not so simple.
+    uppers: HashMap<OsString, Option<Upper>>,
     /// Something is not told.
     is_blind: bool,
+}
+
+/// Where a way to something leads that is one name further.
+struct Upper {
+    /// Without the links that led there.
+    end: PathBuf,
+    watch: Watch,
 }
 
 impl Watches {
@@ -83,27 +93,60 @@ impl Watches {
         }
     }
 
-    /// Watches the way to what the link `path` in the services directory leads to. The link itself is watched already.
-    pub fn add_link(&mut self, path: &Path) {
-        if let Ok(target) = fs::read_link(path) {
-            let directory = std::mem::take(&mut self.directory);
-            self.add_way(&directory, &target);
-            self.directory = directory;
+    /// Watches the way to what a link in the services directory leads to, its `target`. The link itself is watched
+    /// already.
+    pub fn add_link(&mut self, target: &Path) {
+        let directory = std::mem::take(&mut self.directory);
+        if !self.add_end(&directory, target) {
+            self.add_way(&directory, target);
         }
+        self.directory = directory;
+    }
+
+    /// Watches the end of the way to `path`. False where it is not known what is before that, or where a link is there.
+    fn add_end(&mut self, from: &Path, path: &Path) -> bool {
+        let (Some(upper), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        if !self.round.uppers.contains_key(upper.as_os_str()) {
+            let found = self.add_upper(from, upper);
+            self.round.uppers.insert(upper.into(), found);
+        }
+        let Some(Some(upper)) = self.round.uppers.get_mut(upper.as_os_str()) else { return false };
+        upper.end.push(name);
+        let is_link = file::is_link(&upper.end);
+        upper.end.pop();
+        if is_link {
+            return false;
+        }
+        self.round.held.entry(upper.watch).or_default().names.insert(name.to_owned());
+        true
+    }
+
+    /// Watches each link on the way to the directory `path`, and the directory.
+    fn add_upper(&mut self, from: &Path, path: &Path) -> Option<Upper> {
+        let way = self.walk(from, path);
+        if way.is_circle() {
+            return None;
+        }
+        let watch = self.watch_place(&way.end).ok()?;
+        way.links.into_iter().for_each(|(place, name)| self.add_place(place, name));
+        Some(Upper { end: way.end, watch })
     }
 
     /// Watches the way to `path`, from a place to which no link leads: each link on it, and its end. Gives the end.
     fn add_way(&mut self, from: &Path, path: &Path) -> PathBuf {
-        let links = &mut self.round.links;
-        let read_link = |at: &Path| match links.get(at) {
-            Some(known) => known.clone(),
-            None => links.entry(at.to_path_buf()).or_insert(fs::read_link(at).ok()).clone(),
-        };
-        let way = way::walk(from, path, read_link);
-        for (place, name) in way.places {
+        let way = self.walk(from, path);
+        for (place, name) in way.links.into_iter().chain(way.last) {
             self.add_place(place, name);
         }
         way.end
+    }
+
+    fn walk(&mut self, from: &Path, path: &Path) -> Way {
+        let links = &mut self.round.links;
+        way::walk(from, path, |at| match links.get(at) {
+            Some(known) => known.clone(),
+            None => links.entry(at.to_path_buf()).or_insert(fs::read_link(at).ok()).clone(),
+        })
     }
 
     /// Watches for `name` in `place`; where that is missing, for the place itself.

@@ -1,7 +1,9 @@
 //! An outsider's end of `supervise/`: what sv and runsvdir see of a service, and how they talk to its runsv.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -15,9 +17,10 @@ use crate::model::note::{BOOK_BYTES, Book, Place, World};
 use crate::model::reason;
 use crate::model::status::{STATUS_BYTES, Status};
 use crate::msg::{Failure, Tried as _};
+use crate::sys::folder::Folder;
 use crate::sys::place::{self, Tell};
 use crate::sys::walk::{self, Access, Kind, Reached};
-use crate::sys::{clock, file, proc, user};
+use crate::sys::{clock, proc, user};
 
 /// An outsider's end: what sv and runsvdir see of a service directory, and how they talk to its runsv.
 #[derive(Clone, Debug)]
@@ -134,12 +137,6 @@ impl Probe {
             }
             other => other,
         })
-    }
-
-    /// Opens the pipe to the log service to hold it, without a word to its writers or readers.
-    pub fn open_pipe(&self) -> Option<File> {
-        let pipe = file::open_read(self.directory.join("supervise/pipe")).ok()?;
-        pipe.metadata().is_ok_and(|found| found.file_type().is_fifo()).then_some(pipe)
     }
 
     /// The status record, if a runsv is alive to keep it.
@@ -301,6 +298,17 @@ impl Probe {
             _ => walk::to(&self.directory.join(name)),
         }
     }
+}
+
+/// Opens the pipe to the log service of a service to hold it, without a word to its writers or readers.
+pub fn open_pipe(services: &Folder, service: &OsStr) -> Option<File> {
+    let pipe = services.open_read(&[service.as_bytes(), b"/supervise/pipe"].concat()).ok()?;
+    pipe.metadata().is_ok_and(|found| found.file_type().is_fifo()).then_some(pipe)
+}
+
+/// Whether a supervisor may have come to a service. Where there is no `supervise/`, none has.
+pub fn may_be_supervised(services: &Folder, service: &OsStr) -> bool {
+    !services.facts(&[service.as_bytes(), b"/supervise"].concat()).is_ok_and(|found| found.is_none())
 }
 
 /// Whether the links on the way are of somebody who may lead there. Root is led by root alone, and by who has the service

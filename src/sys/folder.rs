@@ -8,13 +8,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use nix::dir::Dir;
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use crate::sys::file;
+use crate::sys::file::{self, Identity};
 
 /// A directory held open.
 #[derive(Debug)]
@@ -41,10 +41,32 @@ impl Facts {
     }
 }
 
+/// An entry of a directory.
+#[derive(Debug)]
+pub struct Entry(nix::dir::Entry);
+
+impl Entry {
+    /// What it is called.
+    pub fn name(&self) -> &OsStr {
+        OsStr::from_bytes(self.0.file_name().to_bytes())
+    }
+
+    /// Whether it is a link, where the file system told.
+    pub fn is_link(&self) -> Option<bool> {
+        self.0.file_type().map(|kind| kind == Type::Symlink)
+    }
+}
+
 impl Folder {
     /// Opens `path`, which [`Folder::facts`] of `.` finds to be a directory that may be searched, or not.
     pub fn open(path: &Path) -> io::Result<Folder> {
         Ok(Folder(file::open_read(path)?.into()))
+    }
+
+    /// Goes to the directory `path`, which need not be readable: for what is in it, and to start programs in.
+    pub fn go_to(path: &Path) -> io::Result<Folder> {
+        // Not by OpenOptions: where musl is the C library they take O_PATH for an access mode, which is theirs to say.
+        Ok(Folder(nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?))
     }
 
     /// A second handle for the same directory.
@@ -59,6 +81,24 @@ impl Folder {
             Err(Errno::ENOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What directory bears the name, or is where a link of the name leads; None for anything else.
+    pub fn directory(&self, name: &OsStr) -> io::Result<Option<Identity>> {
+        let found = fstatat(&self.0, name, AtFlags::empty())?;
+        let is_directory = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits();
+        Ok(is_directory.then(|| Identity::of_found(&found)))
+    }
+
+    /// Reads into `room` where the link `name` leads, as [`file::read_link_at`].
+    pub fn read_link<'a>(&self, name: &OsStr, room: &'a mut [u8]) -> io::Result<&'a Path> {
+        file::read_link_at(self.as_fd(), Path::new(name), room)
+    }
+
+    /// Whether what bears the name is a link, wherever it leads.
+    pub fn is_link(&self, name: &OsStr) -> io::Result<bool> {
+        let found = fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        Ok(found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits())
     }
 
     /// Opens for reading, without waiting for a FIFO's writer.
@@ -96,15 +136,20 @@ impl Folder {
 
     /// Calls `each` with every name in the directory.
     pub fn for_each_name(&self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let mut entries = Dir::openat(&self.0, ".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-        for entry in entries.iter() {
-            each(entry?.file_name().to_bytes());
+        for entry in self.entries()? {
+            each(entry?.name().as_bytes());
         }
         Ok(())
     }
 
+    /// What is in it, `.` and `..` too.
+    pub fn entries(&self) -> io::Result<impl Iterator<Item = io::Result<Entry>> + use<>> {
+        let entries = Dir::openat(&self.0, ".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        Ok(entries.into_iter().map(|entry| Ok(Entry(entry?))))
+    }
+
     fn open_as(&self, name: &[u8], flags: OFlag, mode: u32) -> io::Result<File> {
-        let flags = flags | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let flags = flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         Ok(openat(&self.0, OsStr::from_bytes(name), flags, Mode::from_bits_truncate(mode))?.into())
     }
 }
@@ -156,6 +201,38 @@ mod tests {
         folder.replace(b"b").unwrap();
         folder.unlink(b"b").unwrap();
         assert_eq!(folder.unlink(b"b").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn links_are_told_and_read_wherever_they_lead() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir(place.path().join("directory")).unwrap();
+        let links = [("good", "directory"), ("bad", "nowhere")];
+        links.iter().for_each(|(link, to)| std::os::unix::fs::symlink(to, place.path().join(link)).unwrap());
+        let folder = Folder::go_to(place.path()).unwrap();
+        let mut told: Vec<(String, Option<bool>)> = Vec::new();
+        for entry in folder.entries().unwrap() {
+            let entry = entry.unwrap();
+            told.push((entry.name().to_str().unwrap().to_owned(), entry.is_link()));
+        }
+        told.sort();
+        assert_eq!(
+            told.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            [".", "..", "bad", "directory", "good"]
+        );
+        let mut room = [0; 100];
+        for (name, is_link) in told {
+            let (path, name) = (place.path().join(&name), OsStr::new(&name));
+            assert!(is_link.is_none_or(|told| told == folder.is_link(name).unwrap()));
+            assert_eq!(file::is_link(&path), folder.is_link(name).unwrap());
+            assert_eq!(folder.read_link(name, &mut room).ok().map(Path::to_owned), std::fs::read_link(&path).ok());
+        }
+        let error = folder.read_link(OsStr::new("good"), &mut [0; 9]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENAMETOOLONG), "it may lead further");
+        let directory = folder.directory(OsStr::new("directory")).unwrap();
+        assert!(directory.is_some());
+        assert_eq!(folder.directory(OsStr::new("good")).unwrap(), directory);
+        assert!(folder.directory(OsStr::new("bad")).is_err());
     }
 
     #[test]

@@ -85,6 +85,30 @@ fn every_link_on_the_way_may_lead_elsewhere() {
 }
 
 #[test]
+fn what_links_have_in_common_on_their_way_is_watched_for_each_of_them() {
+    let tree = Tree::new();
+    let service = |name: &str| {
+        let service = tree.service(name).run(&format!("say {name} up; exec sleep 1000"));
+        service.finish(&format!("say {name} finish")).made()
+    };
+    let [_, _, _, end, other] = ["one/a", "one/b", "two/a", "end", "other"].map(service);
+    symlink("../link", tree.path("two/b")).unwrap();
+    symlink(end, tree.path("link")).unwrap();
+    symlink("one", tree.path("current")).unwrap();
+    tree.directory("services");
+    for name in ["a", "b"] {
+        symlink(format!("../current/{name}"), tree.path("services").join(name)).unwrap();
+    }
+    let _keeper = keep(&tree);
+    assert_eq!(heard_all(&tree, 2), ["one/a up", "one/b up"]);
+    link(Path::new("two"), &tree.path("current"));
+    assert_eq!(heard_all(&tree, 4), ["end up", "one/a finish", "one/b finish", "two/a up"]);
+    // One of them leads on.
+    link(&other, &tree.path("link"));
+    assert_eq!(heard_all(&tree, 2), ["end finish", "other up"]);
+}
+
+#[test]
 fn what_is_no_longer_on_the_way_is_not_watched() {
     let tree = Tree::new();
     ["one", "two"].iter().for_each(|set| drop(service_in(&tree, &format!("sets/{set}"))));
