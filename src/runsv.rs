@@ -204,6 +204,7 @@ impl Supervisor {
         memory::keep_reserve();
         let mut handed = Handed::take();
         process::default_action_of_ends(); // inherited as ignored, no death would ever be told
+        process::default_action(Signal::SIGTERM); // for what is started
         // SIGXFSZ would end it; so the write fails, and that is said.
         let taken = [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGIO, Signal::SIGXFSZ];
         let (signals, mask) = Signals::take(&taken).tried("create selfpipe", "")?;
@@ -321,6 +322,7 @@ impl Supervisor {
             self.answer(ready);
         }
         self.leave();
+        std::mem::forget(self); // the kernel closes everything at once
         cli::EXIT_SUCCESS
     }
 
@@ -328,8 +330,10 @@ impl Supervisor {
     fn begin(&mut self) {
         self.go_on_with_what_was_left();
         self.open_overflow();
-        self.apply(Who::Log, Event::Tick);
-        self.apply(Who::Main, Event::Tick);
+        for who in [Who::Log, Who::Main] {
+            self.apply(who, Event::Tick);
+            self.publish(who); // it may not be started after all
+        }
     }
 
     /// Waits for the next events; everything is ready where they cannot be told.
@@ -691,7 +695,8 @@ impl Supervisor {
             (Who::Log, _) => ("log/./run", "./log/run", Some(LOG)),
         };
         let (kind, program) = if death.is_some() { (Kind::Finish, "finish") } else { (Kind::Run, "run") };
-        let note = self.note(place_of(who), kind);
+        let record = self.pair.get(who).map(|service| side.record(service, None));
+        let note = self.note(place_of(who), kind, record);
         let spawn = Spawn {
             argv: finish.as_ref().unwrap_or(&side.run),
             directory: directory.map(Directory::Path),
@@ -764,7 +769,7 @@ impl Supervisor {
         }
         let pid = self.main.process.as_ref().map_or(String::new(), |process| process.pid().to_string());
         let Ok(argv) = Argv::new([&name, &pid]) else { return Some(Hooked::Refused) };
-        let note = self.note(Place::Hook, Kind::Hook);
+        let note = self.note(Place::Hook, Kind::Hook, None);
         let spawn = Spawn {
             argv: &argv,
             directory: None,
@@ -806,13 +811,15 @@ impl Supervisor {
 
     /// What a new process does before it becomes the program: it notes itself. Until the exec it shares the lock, so
     /// that no successor looks for its note too early. What it cannot note is noted, or said, by the next [`Side::publish`].
-    fn note(&self, place: Place, kind: Kind) -> impl Fn() + use<'_> {
+    ///
+    /// It also notes the record of itself, `record` but for its pid.
+    fn note(&self, place: Place, kind: Kind, record: Option<Record>) -> impl Fn() + use<'_> {
         let asked = clock::since_boot();
         move || {
             let Some(notes) = &self.notes else { return };
-            let (pid, serial) = (process::id(), process::own_serial());
-            let note = Note { kind, pid, asked, noted: clock::since_boot(), serial };
-            let _ = notes.write(place, note);
+            let pid = process::id();
+            let note = Note { kind, pid, asked, noted: clock::since_boot(), serial: process::serial_of(pid) };
+            let _ = notes.write(place, note, record.map(|record| record.of(pid)));
         }
     }
 
@@ -901,7 +908,11 @@ impl Side {
         speaker: &Speaker,
     ) -> Result<(), Failure> {
         if let Some(service) = pair.get(who) {
-            self.publish(self.record(service, None), who, notes, speaker);
+            let record = self.record(service, None);
+            let is_brief = self.home.is_new() && service.is_about_to_start();
+            if !is_brief || self.home.announce(&record.status).is_err() {
+                self.publish(record, who, notes, speaker);
+            }
         }
         poller.watch(&self.home, Source::Control(who).key()).tried("watch", "supervise/control")
     }

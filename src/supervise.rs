@@ -39,6 +39,8 @@ pub struct Home {
     published_pid: Option<i32>,
     /// What the file `reason` says, and whether that is known.
     explained: Option<Option<Vec<u8>>>,
+    /// No supervisor was here before this one.
+    is_new: bool,
     kept: Kept,
 }
 
@@ -105,6 +107,8 @@ pub struct Locked {
     paths: &'static Paths,
     lock: File,
     place: Option<File>,
+    /// It was made just now: nothing is in it.
+    is_new: bool,
 }
 
 impl Locked {
@@ -115,11 +119,11 @@ impl Locked {
     /// `log/supervise/lock` is waited for, deaf to everything.
     pub fn take(place: Place, world: Option<World>) -> Result<Locked, Failure> {
         let paths = Paths::of(place);
-        make_supervise(paths)?;
+        let is_new = make_supervise(paths)?;
         let lock = file::open_append(paths.lock).tried("open", paths.lock)?;
         let place = file::try_lock(&lock).and_then(|()| repair::claim(paths.service)).tried("lock", paths.lock)?;
-        holder::sign(&lock, world);
-        Ok(Locked { paths, lock, place })
+        holder::sign(&lock, world, is_new);
+        Ok(Locked { paths, lock, place, is_new })
     }
 
     /// Who has what [`Locked::take`] could not have, if that can be told.
@@ -131,7 +135,7 @@ impl Locked {
     /// The same with the lock that this process has held before it became its program anew.
     pub fn held(place: Place, lock: File) -> Locked {
         let paths = Paths::of(place);
-        Locked { paths, lock, place: repair::claim(paths.service).ok().flatten() }
+        Locked { paths, lock, place: repair::claim(paths.service).ok().flatten(), is_new: false }
     }
 
     /// What the last supervisor recorded.
@@ -151,7 +155,7 @@ impl Locked {
         let path = self.paths.process;
         let file = file::open_for_notes(path).tried("open", path)?;
         let mut bytes = [0; BOOK_BYTES + 1];
-        let length = file.read_at(&mut bytes, 0).tried("read", path)?;
+        let length = if self.is_new { 0 } else { file.read_at(&mut bytes, 0).tried("read", path)? };
         let left = Book::decode(&bytes[..length]).filter(|book| book.was_left_in(world));
         let book = Cell::new(left.unwrap_or(Book::new(world)));
         Ok(Notes { path, file, left: left.map(Box::new), book, is_saved: Cell::new(false) })
@@ -159,7 +163,7 @@ impl Locked {
 
     /// Makes and opens the control FIFO, unless it was `handed` over. No record is written yet, and `ok` says nothing.
     pub fn open_control(self, handed: Option<File>) -> Result<Home, Failure> {
-        let Locked { paths, lock, place } = self;
+        let Locked { paths, lock, place, is_new } = self;
         let control = match handed {
             Some(control) => control,
             None => {
@@ -169,8 +173,8 @@ impl Locked {
             }
         };
         let kept = Kept::of(place, paths.directory);
-        let (published, published_pid, explained) = (None, None, None);
-        Ok(Home { paths, lock, control, ok: None, published, published_pid, explained, kept })
+        let (published, published_pid, explained) = (None, None, is_new.then_some(None));
+        Ok(Home { paths, lock, control, ok: None, published, published_pid, explained, is_new, kept })
     }
 }
 
@@ -292,9 +296,10 @@ impl Notes {
         self.save(self.book.get())
     }
 
-    /// Notes a process.
-    pub fn write(&self, place: Place, note: Note) -> Result<(), Failure> {
-        self.save(self.book.get().with_note(place, note))
+    /// Notes a process, and the record of it that is to come.
+    pub fn write(&self, place: Place, note: Note, record: Option<Record>) -> Result<(), Failure> {
+        let book = self.book.get().with_note(place, note);
+        self.save(record.map_or(book, |record| book.with_record(place, record)))
     }
 
     /// Notes what is about to be recorded, and whatever could not be noted before.
@@ -374,12 +379,30 @@ impl Home {
         } else {
             Ok(())
         };
-        self.published = None; // until all is in place nothing is known
-        self.paths.status.write(&status.encode())?;
-        self.paths.status.put_in_place()?;
+        self.put_status(status)?;
         stat_is_in_place?;
         self.published = Some(*status);
         Ok(())
+    }
+
+    /// Whether nobody was here before: nothing in `supervise/` is in the way, or tells of something else.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Writes the first record of a service that is started right after it: `status` alone, which sv(8) reads. `pid` and
+    /// `stat` follow with the start, and so does what a successor is told.
+    ///
+    /// Differs: the original writes them before, too.
+    pub fn announce(&mut self, status: &Status) -> Result<(), Failure> {
+        self.be_quiet();
+        self.put_status(status)
+    }
+
+    fn put_status(&mut self, status: &Status) -> Result<(), Failure> {
+        self.published = None; // until all is in place nothing is known
+        self.paths.status.write(&status.encode())?;
+        self.paths.status.put_in_place()
     }
 
     /// Keeps `reason`, the line that says why the service does not do what is wanted; there is no such file without one.
@@ -448,18 +471,19 @@ pub fn world() -> Result<World, Failure> {
     Ok(World { boot, pid_namespace })
 }
 
-/// Makes the directory `supervise`, or the target of a link of that name. Other errors show when the lock is opened.
-fn make_supervise(paths: &Paths) -> Result<(), Failure> {
+/// Makes the directory `supervise`, or the target of a link of that name; true if it is new and no link. Other errors
+/// show when the lock is opened.
+fn make_supervise(paths: &Paths) -> Result<bool, Failure> {
     let directory = Path::new(paths.directory);
     if file::make_directory(directory, 0o700).is_ok() {
-        return Ok(());
+        return Ok(true);
     }
     match fs::read_link(directory) {
         Ok(target) => drop(file::make_directory(&Path::new(paths.service).join(target), 0o700)),
         Err(error) if matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ENOENT | Errno::EINVAL)) => {}
         Err(error) => return Err(Failure::new("readlink", Path::new(".").join(directory), error)),
     }
-    Ok(())
+    Ok(false)
 }
 
 /// What the file `path` of a service directory says, as `read` understands its first bytes; None where it is missing.
@@ -489,7 +513,10 @@ fn read_timeout(text: &[u8]) -> Option<Duration> {
 
 /// Makes a FIFO, or finds one.
 fn make_fifo(path: &str) -> Result<(), Failure> {
-    let _ = file::make_fifo(path.as_ref(), 0o600); // whatever is wrong shows now
+    if file::make_fifo(path.as_ref(), 0o600).is_ok() {
+        return Ok(());
+    }
+    // Whatever is wrong shows now.
     match fs::metadata(path).tried("stat", path)?.file_type().is_fifo() {
         true => Ok(()),
         false => Err(not_a_fifo(path)),

@@ -1,5 +1,7 @@
 //! What the holder of `supervise/lock` writes into it.
 
+use std::io::{self, Write as _};
+
 use super::note::World;
 
 /// Who holds a lock: a line of text, `PID HOST BOOT PIDS`.
@@ -19,11 +21,20 @@ impl Holder {
     /// No such line is longer. Linux's host names have 64 bytes.
     pub const MOST_BYTES: usize = 192;
 
-    /// The line.
-    pub fn encode(&self) -> Vec<u8> {
-        let host: Vec<u8> = self.host.iter().map(|byte| if byte.is_ascii_graphic() { *byte } else { b'?' }).collect();
+    /// The line, in a part of `place`; as much of it as there is room for.
+    pub fn encode<'a>(&self, place: &'a mut [u8; Holder::MOST_BYTES]) -> &'a [u8] {
         let (boot, pids) = (u128::from_be_bytes(self.world.boot), self.world.pid_namespace);
-        [format!("{} ", self.pid).as_bytes(), &host, format!(" {boot:032x} {pids}\n").as_bytes()].concat()
+        let mut rest = &mut place[..];
+        let mut write = || -> io::Result<()> {
+            write!(rest, "{} ", self.pid)?;
+            for byte in &self.host {
+                rest.write_all(&[if byte.is_ascii_graphic() { *byte } else { b'?' }])?;
+            }
+            writeln!(rest, " {boot:032x} {pids}")
+        };
+        let _ = write();
+        let left = rest.len();
+        &place[..Holder::MOST_BYTES - left]
     }
 
     /// Reads a line; None for anything else.
@@ -51,11 +62,12 @@ mod tests {
 
     #[test]
     fn a_holder_is_a_line() {
-        assert_eq!(holder().encode(), b"7 foo 000000000000000000000000000000ab 42\n");
-        assert_eq!(Holder::decode(&holder().encode()), Some(holder()));
+        let place = &mut [0; Holder::MOST_BYTES];
+        assert_eq!(holder().encode(place), b"7 foo 000000000000000000000000000000ab 42\n");
+        assert_eq!(Holder::decode(holder().encode(place)), Some(holder()));
         let longest =
             Holder { pid: i32::MAX, host: vec![b'x'; 64], world: World { boot: [255; 16], pid_namespace: u64::MAX } };
-        assert!(longest.encode().len() <= Holder::MOST_BYTES);
+        assert!(longest.encode(place).ends_with(b"\n"));
     }
 
     #[test]

@@ -97,6 +97,13 @@ pub struct Record {
     pub changed: Duration,
 }
 
+impl Record {
+    /// The same of process `pid`.
+    pub fn of(self, pid: i32) -> Record {
+        Record { status: Status { pid, ..self.status }, ..self }
+    }
+}
+
 /// The size of a [`Book`].
 pub const BOOK_BYTES: usize = RECORDS_AT + 2 * RECORD_BYTES;
 /// The size of a [`Note`].

@@ -371,6 +371,11 @@ impl Service {
         matches!(self.state, State::Down { .. }) && self.hook.is_none() && !self.wants_start()
     }
 
+    /// Whether it is down and nothing keeps it from being started.
+    pub fn is_about_to_start(&self) -> bool {
+        matches!(self.state, State::Down { not_before: None, .. }) && self.wants_start()
+    }
+
     /// Whether nothing is under way but what notes tell: [`Service::resumed`] goes on with it as this value would.
     ///
     /// Only a pause before the next start is cut short. It does not last: it comes with the next event or deadline.

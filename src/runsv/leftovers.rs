@@ -39,7 +39,13 @@ pub struct Leftovers {
 impl Leftovers {
     /// None are known yet.
     pub fn new() -> Leftovers {
-        Leftovers { children: Children::open(), has_children: true, asked: Vec::new(), found: None, named: None }
+        Leftovers {
+            children: Children::unopened(),
+            has_children: process::has_children(),
+            asked: Vec::new(),
+            found: None,
+            named: None,
+        }
     }
 
     /// One that was there at the last look.
@@ -99,7 +105,7 @@ impl Leftovers {
     }
 
     /// Names them and what becomes of them, in one line; None where there are none.
-    pub fn name(&self, own: &Own, fate: Fate) -> Option<Vec<u8>> {
+    pub fn name(&mut self, own: &Own, fate: Fate) -> Option<Vec<u8>> {
         let mut text = fate.text().as_bytes().to_vec();
         let mut count = 0;
         self.children.visit(&mut |pid| {

@@ -9,7 +9,7 @@ use crate::model::pair::Who;
 use crate::model::service::Limit;
 use crate::msg::Failure;
 use crate::supervise;
-use crate::sys::process::Addressee;
+use crate::sys::process::{self, Addressee};
 use crate::sys::signal::{self, Signal};
 
 use super::Supervisor;
@@ -24,8 +24,13 @@ impl Supervisor {
         };
         let said = down_signal.map(|path| supervise::setting(path, |text| down_signal::read(text, signal::number_of)));
         let number = said.and_then(|said| self.said(said)).unwrap_or(number(signal) as i32);
-        let to = if has_own_group(who) { Addressee::Group } else { Addressee::Process };
         if let Some(process) = self.side(who).and_then(|side| side.process.as_ref()) {
+            // Most lead no group, and no file need be looked for.
+            let to = if process::has_group(process.pid()) && has_own_group(who) {
+                Addressee::Group
+            } else {
+                Addressee::Process
+            };
             let _ = process.signal(number, to); // it may be gone, and a setuid program may refuse
         }
     }

@@ -96,8 +96,9 @@ impl Supervisor {
 
     /// Looks at the log pipe, because it was written to or it is time, and does what is to be done.
     pub(super) fn look_at_pipe(&mut self) {
-        let (limit, shall_read) = (limit(), self.log_shall_read());
+        let shall_read = self.log_shall_read();
         let Some(overflow) = &mut self.overflow else { return };
+        let limit = limit();
         let Ok(sight) = overflow.look() else { return self.look_later() };
         let sight = Sight { is_full: sight.is_full && shall_read && limit.is_some(), ..sight };
         let (was_dropping, limit) = (overflow.stall.drops(), limit.unwrap_or(stall::LIMIT));

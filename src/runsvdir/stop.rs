@@ -77,7 +77,7 @@ impl<'a> Stop<'a> {
             foreign: Vec::new(),
             orphaned,
             stage,
-            children: Children::open(),
+            children: Children::unopened(),
             asked: Vec::new(),
             next_look: now,
         };

@@ -326,6 +326,7 @@ impl<'a> Target<'a> {
         let argv = Argv::new(["./check"])?;
         let mut name = self.service.name.clone().into_vec();
         name.extend_from_slice(b"/check");
+        [Signal::SIGTERM, Signal::SIGCHLD].into_iter().for_each(process::default_action); // for it
         Spawn {
             argv: &argv,
             directory: Some(Directory::Path(&path)),

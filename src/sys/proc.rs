@@ -2,15 +2,15 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Read as _;
-use std::os::fd::AsFd as _;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Duration;
 
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 
-use crate::sys::fd;
+use crate::sys::{fd, process};
 
 /// A process and its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,23 +38,35 @@ pub fn relations() -> Vec<Relation> {
 const LONGEST_PID: usize = 16;
 
 /// The children of this process, which has one thread.
+///
+/// The kernel's list of them is opened when it is needed: most never need it, and it costs the kernel some kilobytes.
 #[derive(Debug)]
 pub struct Children {
-    /// Open from the start, so that a lack of descriptors cannot hide them. None where the kernel has no such file.
     file: Option<File>,
+    /// Makes room for the list, so that a lack of descriptors cannot hide them.
+    spare: Option<OwnedFd>,
 }
 
 impl Children {
-    /// Opens the kernel's list of them.
-    pub fn open() -> Children {
-        Children { file: File::open("/proc/thread-self/children").ok() }
+    /// Nothing is looked at yet.
+    pub fn unopened() -> Children {
+        Children { file: None, spare: fd::duplicate(fd::standard_output()).ok() }
+    }
+
+    /// The kernel's list. None where it has none, or where it cannot be had now.
+    fn list(&mut self) -> Option<&File> {
+        if self.file.is_none() {
+            self.spare = None;
+            self.file = open("/proc/thread-self/children").ok();
+        }
+        self.file.as_ref()
     }
 
     /// Gives each child, also one that has ended and was not reaped, to `visit` until that says false. One that comes or
     /// goes meanwhile may have others left out, where there are some hundreds.
     #[inline(never)] // what it reads into is large
-    pub fn visit(&self, visit: &mut dyn FnMut(i32) -> bool) {
-        let Some(file) = &self.file else {
+    pub fn visit(&mut self, visit: &mut dyn FnMut(i32) -> bool) {
+        let Some(file) = self.list() else {
             let own = i32::try_from(std::process::id()).unwrap_or_default();
             relations().iter().filter(|it| it.parent == own).take_while(|it| visit(it.pid)).for_each(drop);
             return;
@@ -122,9 +134,13 @@ fn state_in(stat: &[u8]) -> Option<char> {
 
 /// What a file begins with, as far as there is room.
 fn first_bytes<'a>(path: &str, bytes: &'a mut [u8]) -> Option<&'a [u8]> {
-    let file = openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-    let length = fd::read(file.as_fd(), bytes).ok()?;
+    let length = fd::read(open(path).ok()?.as_fd(), bytes).ok()?;
     bytes.get(..length)
+}
+
+/// Not with open(2), after which musl sets close-on-exec once more, with another call.
+fn open(path: &str) -> io::Result<File> {
+    Ok(openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
 }
 
 /// Looks at process `pid`. None where it is not there, or hidden.
@@ -192,7 +208,7 @@ const MADE_AFTER_THREADS: usize = 1;
 /// Which run of the kernel this is.
 pub fn boot_id() -> Option<[u8; 16]> {
     let mut text = [0; 36];
-    File::open("/proc/sys/kernel/random/boot_id").ok()?.read_exact(&mut text).ok()?;
+    open("/proc/sys/kernel/random/boot_id").ok()?.read_exact(&mut text).ok()?;
     let digits = text.iter().filter(|byte| **byte != b'-').map(|byte| char::from(*byte).to_digit(16));
     let number = digits.map(|digit| digit.map(u128::from)).try_fold(0, |number, digit| Some(number << 4 | digit?))?;
     Some(number.to_be_bytes())
@@ -200,7 +216,7 @@ pub fn boot_id() -> Option<[u8; 16]> {
 
 /// Which pid namespace this process is in: the inode that stands for it.
 pub fn pid_namespace() -> Option<u64> {
-    fs::metadata("/proc/self/ns/pid").ok().map(|found| found.ino())
+    process::own_pid_namespace().or_else(|| fs::metadata("/proc/self/ns/pid").ok().map(|found| found.ino()))
 }
 
 /// Reads `pid (comm) state ppid ...`; the name may hold spaces and parentheses, so the last one counts.
@@ -286,8 +302,8 @@ mod tests {
     fn a_child_is_among_the_children_until_it_is_reaped_and_has_a_name() {
         let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        let children = Children::open(); // of this thread, and so are those that it starts
-        let is_there = || {
+        let mut children = Children::unopened(); // of this thread, and so are those that it starts
+        let mut is_there = || {
             let mut found = false;
             children.visit(&mut |child| {
                 found |= child == pid;

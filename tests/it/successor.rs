@@ -505,7 +505,7 @@ fn later(note: Note) -> Note {
 
 #[test]
 fn a_process_is_known_by_its_number_whatever_proc_tells() {
-    if process::own_serial().is_none() {
+    if process::serial_of(process::id()).is_none() {
         return skip("needs Linux 6.9");
     }
     let tree = Tree::new();

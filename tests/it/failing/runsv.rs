@@ -237,7 +237,7 @@ const LASTING: [(&str, i32, u32); 22] = [
     ("epoll_wait", libc::ENOMEM, 8),
     ("execv", libc::ENOMEM, 3),
     ("fstat", libc::EIO, 0),
-    ("fstatfs64", libc::ENOSYS, 3),
+    ("fstatfs64", libc::ENOSYS, 0),
     ("malloc", libc::ENOMEM, 8),
     ("openat", libc::EMFILE, 8),
     ("openat", libc::ENOSPC, 8),
