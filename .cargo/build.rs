@@ -65,7 +65,8 @@ fn arguments() -> Option<Vec<String>> {
         let files = archives.iter().map(|name| archive(name)).collect::<Option<Vec<_>>>()?;
         fs::write(directory.join(format!("lib{library}.so")), format!("GROUP({})\n", files.join(" "))).ok()?;
     }
-    Some(vec!["-static".to_owned(), "-no-pie".to_owned(), format!("-L{}", directory.to_str()?)])
+    let fixed = ["-static", "-no-pie", "-Wl,-z,noseparate-code"].map(str::to_owned);
+    Some(fixed.into_iter().chain([format!("-L{}", directory.to_str()?)]).collect())
 }
 
 /// Where the linker has an archive.
