@@ -141,6 +141,8 @@ struct Side {
     control_is_ready: bool,
     /// Control bytes that were read and not yet obeyed.
     inbox: Inbox,
+    /// A record that is noted and not yet written: the next may come at once.
+    owed: Option<Record>,
     /// When to try again to write the records, and the pause before that.
     retry: Option<(Instant, Duration)>,
     reasons: Reasons,
@@ -595,14 +597,20 @@ impl Supervisor {
             if let Some(answer) = self.carry_out(who, action) {
                 self.apply(who, answer);
                 if answer == Event::NotStarted {
-                    return; // the rest was about a process that is not there
+                    return self.write_owed(who); // the rest was about a process that is not there
                 }
             }
         }
+        self.write_owed(who);
         self.forget_reasons_of_rest(who);
     }
 
     fn carry_out(&mut self, who: Who, action: Action) -> Option<Event> {
+        match action {
+            Action::Publish | Action::Hook(_) => {} // without such a hook the next record follows at once
+            Action::Kill(_) => self.write_newest(who), // whoever gets the signal can read why
+            _ => self.write_owed(who),
+        }
         match action {
             Action::Start => self.start(who, None),
             Action::StartFinish(death) => self.start(who, Some(death)),
@@ -652,7 +660,7 @@ impl Supervisor {
                 None
             }
             Action::Publish => {
-                self.publish(who);
+                self.owe(who);
                 None
             }
             Action::SayPause(times, pause) => {
@@ -767,6 +775,7 @@ impl Supervisor {
                 return Some(Hooked::Absent);
             }
         }
+        self.write_owed(Who::Main);
         let pid = self.main.process.as_ref().map_or(String::new(), |process| process.pid().to_string());
         let Ok(argv) = Argv::new([&name, &pid]) else { return Some(Hooked::Refused) };
         let note = self.note(Place::Hook, Kind::Hook, None);
@@ -848,10 +857,52 @@ impl Supervisor {
 
     /// Writes the records; what fails is said once and tried again, with growing pauses.
     fn publish(&mut self, who: Who) {
+        self.owe(who);
+        self.write_owed(who);
+    }
+
+    /// Notes the record, for a successor, and writes it before anything is done that it tells of.
+    fn owe(&mut self, who: Who) {
         let Some(service) = self.pair.get(who).copied() else { return };
         if who == Who::Main && !service.waits_for_leftovers() {
             self.explain(who, Cause::Waiting, None);
         }
+        let Some(record) = self.record(who) else { return };
+        let _ = self.notes.as_ref().map(|notes| notes.record(place_of(who), record)); // it is tried again at the writing
+        if let Some(side) = self.side(who) {
+            side.owed = Some(record);
+        }
+    }
+
+    /// The record as it is now. One that never became its program has none: nobody shall believe that it runs.
+    fn record(&self, who: Who) -> Option<Record> {
+        let service = self.pair.get(who)?;
+        let side = match who {
+            Who::Main => &self.main,
+            Who::Log => self.log.as_deref()?,
+        };
+        let left = self.leftovers.found().filter(|_| who == Who::Main && service.waits_for_leftovers());
+        (!side.process.as_ref().is_some_and(Process::is_stillborn)).then(|| side.record(service, left))
+    }
+
+    /// Writes the record that is owed.
+    fn write_owed(&mut self, who: Who) {
+        let Some(record) = self.side(who).and_then(|side| side.owed.take()) else { return };
+        self.write(who, record, true);
+    }
+
+    /// In the place of what is owed writes the record that is to follow. What it tells of is not noted before it is done.
+    ///
+    /// Differs: the original writes both, `run, want down` and `run, want down, got TERM`, one right after the other.
+    fn write_newest(&mut self, who: Who) {
+        if self.side(who).is_some_and(|side| side.owed.take().is_some())
+            && let Some(record) = self.record(who)
+        {
+            self.write(who, record, false);
+        }
+    }
+
+    fn write(&mut self, who: Who, record: Record, is_noted: bool) {
         let side = match who {
             Who::Main => &mut self.main,
             Who::Log => match &mut self.log {
@@ -859,14 +910,8 @@ impl Supervisor {
                 None => return,
             },
         };
-        // One that never became its program is not recorded: nobody shall believe that it runs.
-        if side.process.as_ref().is_some_and(Process::is_stillborn) {
-            return;
-        }
-        let left = self.leftovers.found().filter(|_| who == Who::Main && service.waits_for_leftovers());
-        let record = side.record(&service, left);
         let was_well = side.retry.is_none();
-        side.publish(record, who, self.notes.as_ref(), &self.speaker);
+        side.publish(record, who, self.notes.as_ref().filter(|_| is_noted), &self.speaker);
         if was_well && side.retry.is_some() {
             self.look_if_amiss();
         }
@@ -891,6 +936,7 @@ impl Side {
             since,
             process,
             end: None,
+            owed: None,
             control_is_ready: true,
             inbox: Inbox { bytes: [0; 64], start: 0, end: 0 },
             retry: None,
