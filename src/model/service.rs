@@ -794,8 +794,8 @@ impl Service {
             self.paused = false;
             self.got_term = false;
             self.state = State::Run { started: now, once };
+            actions.push(Action::Stamp); // before, so that the new process knows its own record
             actions.push(Action::Start);
-            actions.push(Action::Stamp);
             actions.push(Action::Publish);
         } else {
             self.state = State::READY;
