@@ -107,7 +107,7 @@ pub struct Locked {
     paths: &'static Paths,
     lock: File,
     place: Option<File>,
-    /// It was made just now: nothing is in it.
+    /// It was made just now: as good as certainly nothing is in it.
     is_new: bool,
 }
 
@@ -155,7 +155,7 @@ impl Locked {
         let path = self.paths.process;
         let file = file::open_for_notes(path).tried("open", path)?;
         let mut bytes = [0; BOOK_BYTES + 1];
-        let length = if self.is_new { 0 } else { file.read_at(&mut bytes, 0).tried("read", path)? };
+        let length = file.read_at(&mut bytes, 0).tried("read", path)?; // also of a new one: another may have been faster
         let left = Book::decode(&bytes[..length]).filter(|book| book.was_left_in(world));
         let book = Cell::new(left.unwrap_or(Book::new(world)));
         Ok(Notes { path, file, left: left.map(Box::new), book, is_saved: Cell::new(false) })
