@@ -2,15 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Duration;
 
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sys::stat::Mode;
-
-use crate::sys::{fd, process};
+use crate::sys::{fd, file, process};
 
 /// A process and its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +54,7 @@ impl Children {
     fn list(&mut self) -> Option<&File> {
         if self.file.is_none() {
             self.spare = None;
-            self.file = open("/proc/thread-self/children").ok();
+            self.file = file::open_read("/proc/thread-self/children").ok();
         }
         self.file.as_ref()
     }
@@ -134,13 +131,8 @@ fn state_in(stat: &[u8]) -> Option<char> {
 
 /// What a file begins with, as far as there is room.
 fn first_bytes<'a>(path: &str, bytes: &'a mut [u8]) -> Option<&'a [u8]> {
-    let length = fd::read(open(path).ok()?.as_fd(), bytes).ok()?;
+    let length = fd::read(file::open_read(path).ok()?.as_fd(), bytes).ok()?;
     bytes.get(..length)
-}
-
-/// Not with open(2), after which musl sets close-on-exec once more, with another call.
-fn open(path: &str) -> io::Result<File> {
-    Ok(openat(AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
 }
 
 /// Looks at process `pid`. None where it is not there, or hidden.
@@ -208,7 +200,7 @@ const MADE_AFTER_THREADS: usize = 1;
 /// Which run of the kernel this is.
 pub fn boot_id() -> Option<[u8; 16]> {
     let mut text = [0; 36];
-    open("/proc/sys/kernel/random/boot_id").ok()?.read_exact(&mut text).ok()?;
+    file::open_read("/proc/sys/kernel/random/boot_id").ok()?.read_exact(&mut text).ok()?;
     let digits = text.iter().filter(|byte| **byte != b'-').map(|byte| char::from(*byte).to_digit(16));
     let number = digits.map(|digit| digit.map(u128::from)).try_fold(0, |number, digit| Some(number << 4 | digit?))?;
     Some(number.to_be_bytes())
