@@ -39,7 +39,7 @@ pub struct Home {
     published_pid: Option<i32>,
     /// What the file `reason` says, and whether that is known.
     explained: Option<Option<Vec<u8>>>,
-    /// No supervisor was here before this one.
+    /// See [`Locked`].
     is_new: bool,
     kept: Kept,
 }
@@ -107,7 +107,7 @@ pub struct Locked {
     paths: &'static Paths,
     lock: File,
     place: Option<File>,
-    /// It was made just now: as good as certainly nothing is in it.
+    /// It was made just now. Another may have come before the lock was taken: nothing that lasts depends on this.
     is_new: bool,
 }
 
@@ -122,7 +122,7 @@ impl Locked {
         let is_new = make_supervise(paths)?;
         let lock = file::open_append(paths.lock).tried("open", paths.lock)?;
         let place = file::try_lock(&lock).and_then(|()| repair::claim(paths.service)).tried("lock", paths.lock)?;
-        holder::sign(&lock, world, is_new);
+        holder::sign(&lock, world);
         Ok(Locked { paths, lock, place, is_new })
     }
 
@@ -155,7 +155,7 @@ impl Locked {
         let path = self.paths.process;
         let file = file::open_for_notes(path).tried("open", path)?;
         let mut bytes = [0; BOOK_BYTES + 1];
-        let length = file.read_at(&mut bytes, 0).tried("read", path)?; // also of a new one: another may have been faster
+        let length = file.read_at(&mut bytes, 0).tried("read", path)?;
         let left = Book::decode(&bytes[..length]).filter(|book| book.was_left_in(world));
         let book = Cell::new(left.unwrap_or(Book::new(world)));
         Ok(Notes { path, file, left: left.map(Box::new), book, is_saved: Cell::new(false) })
@@ -173,7 +173,7 @@ impl Locked {
             }
         };
         let kept = Kept::of(place, paths.directory);
-        let (published, published_pid, explained) = (None, None, is_new.then_some(None));
+        let (published, published_pid, explained) = (None, None, None);
         Ok(Home { paths, lock, control, ok: None, published, published_pid, explained, is_new, kept })
     }
 }
@@ -385,7 +385,7 @@ impl Home {
         Ok(())
     }
 
-    /// Whether nobody was here before: nothing in `supervise/` is in the way, or tells of something else.
+    /// Whether `supervise/` was made just now: nothing in it is in the way, or tells of something else for long.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
