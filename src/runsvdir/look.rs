@@ -209,6 +209,7 @@ impl Tree {
                 entries.insert(name.to_owned(), Entry { is_link, directory });
             }
         }
+        entries.shrink_to_fit(); // many may have gone
         self.entries = entries;
         if starts_at_once {
             // In one pass, not each in its own.

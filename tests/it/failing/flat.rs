@@ -37,6 +37,12 @@ fn descriptors_of(child: &Child) -> usize {
     fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().count()
 }
 
+/// Whether a supervisor has nothing to do: it never sleeps but there, where it waits for events.
+fn is_asleep(child: &Child) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+}
+
 /// A file may be open for a moment; what was not closed stays.
 fn wait_for_no_more_descriptors(than: Use, child: &Child) {
     wait_until("descriptors that are closed", || descriptors_of(child) <= than.descriptors);
@@ -110,7 +116,7 @@ fn hundreds_of_services_that_come_and_go_cost_runsvdir_no_memory_and_no_descript
     faults.given_to(&mut command, "runsvdir", &tools);
     let mut runsvdir = command.env("PATH", &bin).arg("services").stderr(Stdio::null()).spawn().unwrap();
     let pid = i32::try_from(runsvdir.id()).unwrap();
-    let children = || homerun::sys::proc::relations().iter().filter(|it| it.parent == pid && !it.ended).count();
+    let children = || homerun::sys::proc::relations().iter().filter(|it| it.parent == pid).count();
     let mut uses = Vec::new();
     for round in 0..21 {
         names.iter().for_each(|name| symlink(tree.path("all").join(name), services.join(name)).unwrap());
@@ -118,6 +124,8 @@ fn hundreds_of_services_that_come_and_go_cost_runsvdir_no_memory_and_no_descript
         names.iter().for_each(|name| fs::remove_file(services.join(name)).unwrap());
         wait_until("services that go", || children() == 0);
         if round % 7 == 6 {
+            // It still has what it knew of them while it takes note of their ends.
+            wait_until("rest", || is_asleep(&runsvdir));
             uses.push(used_by(&runsvdir, &faults));
         }
     }
