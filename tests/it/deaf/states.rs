@@ -89,6 +89,10 @@ fn a_service_that_is_stuck_in_the_kernel_is_named() {
     homerun::sys::file::make_fifo(&tree.path("foo/gate"), 0o600).unwrap();
     let foo = foo.start();
     let pid = foo.wait(runs).pid;
+    // Before it has made that child, it may wait for its disk now and then.
+    while !proc::relations().iter().any(|it| it.parent == pid) {
+        std::thread::yield_now();
+    }
     wait_state(pid, 'D');
     assert_eq!(status(&tree), "run: foo: (pid N) Ns, stuck in the kernel\n");
 }
