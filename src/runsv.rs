@@ -15,7 +15,7 @@ mod upgrade;
 use std::ffi::{CStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ use crate::model::status::{self, Status, Want};
 use crate::model::tai::Label;
 use crate::msg::{self, Failure, Speaker, Tried as _};
 use crate::supervise::{self, Dropped, Home, Locked, Notes, Pipe};
-use crate::sys::poll::Poller;
+use crate::sys::poll::{self, Patience};
 use crate::sys::process::{self, Addressee, Argv, Directory, Orphan, Spawn, Step};
 use crate::sys::signal::{InheritedMask, SigSet, Signal, Signals};
 use crate::sys::{clock, file, memory};
@@ -87,7 +87,7 @@ pub fn run(directory: OsString) -> u8 {
     }
 }
 
-/// What the poller reports.
+/// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Signals,
@@ -98,6 +98,7 @@ enum Source {
 }
 
 impl Source {
+    /// In the order in which they are taken.
     const ALL: [Source; 7] = [
         Source::Process(Who::Main),
         Source::Process(Who::Log),
@@ -107,26 +108,20 @@ impl Source {
         Source::Pipe,
         Source::Signals,
     ];
-
-    fn key(self) -> usize {
-        match self {
-            Source::Process(Who::Main) => 0,
-            Source::Process(Who::Log) => 1,
-            Source::Hook => 2,
-            Source::Control(Who::Main) => 3,
-            Source::Control(Who::Log) => 4,
-            Source::Signals => 5,
-            Source::Pipe => 6,
-        }
-    }
 }
 
 /// What a wait came to.
 struct Ready {
-    /// By [`Source::key`].
+    /// Which of [`Source::ALL`].
     sources: [bool; Source::ALL.len()],
     /// Not everything was told: it is looked at.
     must_look: bool,
+}
+
+impl Ready {
+    fn sources(&self) -> impl Iterator<Item = Source> {
+        Source::ALL.into_iter().zip(self.sources).filter_map(|(source, is_ready)| is_ready.then_some(source))
+    }
 }
 
 /// One of the two services, as far as the world outside the model goes.
@@ -167,8 +162,10 @@ struct Supervisor {
     speaker: Speaker,
     /// As it was named to this program.
     directory: OsString,
-    poller: Poller,
+    patience: Patience,
     signals: Signals,
+    /// The signals could not be read: they wait for the look at everything.
+    is_deaf: bool,
     mask: InheritedMask,
     pair: Pair,
     main: Side,
@@ -185,8 +182,6 @@ struct Supervisor {
     leftovers: Leftovers,
     /// None where they could not be opened.
     notes: Option<Notes>,
-    /// A process runs whose end the poller will not report.
-    must_look: bool,
     /// More children have ended than were reaped so far.
     must_reap: bool,
     /// When to look whether `supervise/` is whole.
@@ -265,18 +260,16 @@ impl Supervisor {
         let pair = Pair::resumed(main, log_lock.as_ref().map(|_| service(Role::Log, &log_left, "log/down")));
 
         let mut main = Side::new(main_lock.open_control(held("control"))?, main_left)?;
-        let poller = Poller::new(Source::ALL.len()).tried("create event queue", "")?;
-        poller.watch(&signals, Source::Signals.key()).tried("watch signals", "")?;
         if let Some(notes) = &mut notes {
             notes.begin().unwrap_or_else(|failure| speaker.warn_failure(&failure));
         }
-        main.announce(&pair, Who::Main, notes.as_ref(), &poller, speaker)?;
+        main.announce(&pair, Who::Main, notes.as_ref(), speaker);
         let mut log = match log_lock {
             Some(lock) => Some(Box::new(Side::new(lock.open_control(held("log/control"))?, log_left)?)),
             None => None,
         };
         if let Some(log) = &mut log {
-            log.announce(&pair, Who::Log, notes.as_ref(), &poller, speaker)?;
+            log.announce(&pair, Who::Log, notes.as_ref(), speaker);
         }
         for (side, name) in [(Some(&mut main), "ok"), (log.as_deref_mut(), "log/ok")] {
             if let Some(side) = side
@@ -290,8 +283,9 @@ impl Supervisor {
             Supervisor {
                 speaker: speaker.clone(),
                 directory,
-                poller,
+                patience: Patience::default(),
                 signals,
+                is_deaf: false,
                 mask,
                 pair,
                 main,
@@ -304,7 +298,6 @@ impl Supervisor {
                 bad_hook: None,
                 leftovers: Leftovers::new(),
                 notes,
-                must_look: false,
                 must_reap: is_upgrade,
                 look: if is_upgrade { Look::soon() } else { Look::default() },
                 upgrade_is_due: false,
@@ -343,32 +336,60 @@ impl Supervisor {
         let (timeout, speaker) = (self.timeout(), &self.speaker);
         let complain = |error| speaker.warn_failure(&Failure::new("wait for events", "", error));
         memory::rest();
-        if !self.poller.wait_anyhow(timeout, complain) {
+        let found = poll::wait(self.descriptors(), timeout);
+        let found = self.patience.with(found, timeout, complain);
+        if found.is_none() {
             self.look_again = Some(clock::now());
         }
         let look_again = self.look_again.take_if(|at| *at <= clock::now()).is_some();
-        let must_look = self.must_look || look_again;
-        let mut ready = Ready { sources: [must_look; Source::ALL.len()], must_look };
-        self.poller.ready().for_each(|key| ready.sources[key] = true);
-        ready
+        let must_look = self.must_look() || look_again;
+        Ready { sources: found.filter(|_| !must_look).unwrap_or([true; Source::ALL.len()]), must_look }
+    }
+
+    /// What tells of each of [`Source::ALL`]. None where nothing is to be told.
+    fn descriptors<'a>(&'a self) -> [Option<BorrowedFd<'a>>; Source::ALL.len()] {
+        // What could not be read waits for the look at everything.
+        let control = |side: &'a Side, who| {
+            let is_heard = self.pair.get(who).is_some_and(Service::takes_commands);
+            let has_failed = side.control_is_ready && self.look_again.is_some();
+            (is_heard && !has_failed).then(|| side.home.as_fd())
+        };
+        fn process(process: &Option<Process>) -> Option<BorrowedFd<'_>> {
+            process.as_ref().and_then(Process::found).and_then(Orphan::pidfd)
+        }
+        Source::ALL.map(|source| match source {
+            Source::Process(Who::Main) => process(&self.main.process),
+            Source::Process(Who::Log) => process(&self.log.as_deref()?.process),
+            Source::Hook => process(&self.hook),
+            Source::Control(who @ Who::Main) => control(&self.main, who),
+            Source::Control(who @ Who::Log) => control(self.log.as_deref()?, who),
+            Source::Pipe => self.overflow.as_ref()?.told_by(),
+            Source::Signals => (!self.is_deaf).then(|| self.signals.as_fd()),
+        })
+    }
+
+    /// Whether a process runs whose end will not be told.
+    fn must_look(&self) -> bool {
+        let processes =
+            [self.main.process.as_ref(), self.log.as_deref().and_then(|log| log.process.as_ref()), self.hook.as_ref()];
+        processes.into_iter().flatten().filter_map(Process::found).any(|orphan| orphan.pidfd().is_none())
     }
 
     #[inline(never)]
     fn answer(&mut self, ready: Ready) {
         // Deaths first, then commands, then a TERM, which no command of the same moment shall take back.
         let mut signals = SigSet::empty();
-        if ready.sources[Source::Signals.key()] && self.signals.arrived(&mut signals).is_err() {
-            self.look_later();
+        if ready.sources().any(|source| source == Source::Signals) {
+            self.is_deaf = self.signals.arrived(&mut signals).is_err();
+            if self.is_deaf {
+                self.look_later();
+            }
         }
         let must_reap = signals.contains(Signal::SIGCHLD) || ready.must_look || self.must_reap;
         if must_reap {
             self.reap_children();
         }
-        for source in Source::ALL {
-            if ready.sources[source.key()] {
-                self.take(source);
-            }
-        }
+        ready.sources().for_each(|source| self.take(source));
         self.bury(must_reap);
         self.obey(Who::Main);
         self.obey(Who::Log);
@@ -392,20 +413,8 @@ impl Supervisor {
         }
     }
 
-    /// Watches the processes that a supervisor before this one started, and carries out what it did not come to.
+    /// Carries out what a supervisor before this one did not come to.
     fn go_on_with_what_was_left(&mut self) {
-        for (who, source) in [(Who::Main, Source::Process(Who::Main)), (Who::Log, Source::Process(Who::Log))] {
-            if let Some(process) = self.side(who).and_then(|side| side.process.take()) {
-                self.watch(&process, source);
-                if let Some(side) = self.side(who) {
-                    side.process = Some(process);
-                }
-            }
-        }
-        if let Some(hook) = self.hook.take() {
-            self.watch(&hook, Source::Hook);
-            self.hook = Some(hook);
-        }
         for who in [Who::Main, Who::Log] {
             if let Some(control) = self.pair.get(who).and_then(Service::unfinished) {
                 self.apply(who, Event::Control(control));
@@ -423,7 +432,7 @@ impl Supervisor {
         let now = clock::now();
         let retry = |side: &Side| side.retry.map(|(at, _)| at);
         let deadlines = [self.pair.deadline(), retry(&self.main), self.log.as_deref().and_then(retry)];
-        let look = self.must_look.then(|| now + FIRST_RETRY);
+        let look = self.must_look().then(|| now + FIRST_RETRY);
         let reap = self.must_reap.then_some(now);
         let others = [look, reap, self.look_again, self.look.at(), self.overflow_deadline()];
         deadlines.into_iter().chain(others).flatten().min().map(|at| at.saturating_duration_since(now))
@@ -496,9 +505,7 @@ impl Supervisor {
         for who in [Who::Main, Who::Log] {
             let Some(side) = self.side(who) else { continue };
             let Some(death) = side.end.take() else { continue };
-            if let Some(process) = side.process.take() {
-                self.forget(&process);
-            }
+            side.process = None;
             let has_finish = who == Who::Main && has_finish();
             if !has_finish {
                 self.explain(who, Cause::Finish, None);
@@ -506,9 +513,7 @@ impl Supervisor {
             self.apply(who, Event::Died { death, has_finish });
         }
         if let Some(death) = self.hook_end.take() {
-            if let Some(hook) = self.hook.take() {
-                self.forget(&hook);
-            }
+            self.hook = None;
             let outcome = if death == Death::Exited(0) { Hooked::Done } else { Hooked::Refused };
             self.apply(Who::Main, Event::HookEnded(outcome));
         }
@@ -832,29 +837,6 @@ impl Supervisor {
         }
     }
 
-    /// Has the poller tell of the end of a process that is no child. Where it cannot, a look now and then will do.
-    fn watch(&mut self, process: &Process, source: Source) {
-        let Some(orphan) = process.found() else { return };
-        self.must_look |= orphan.pidfd().is_none();
-        if let Some(pidfd) = orphan.pidfd()
-            && let Err(error) = self.poller.watch(pidfd, source.key())
-        {
-            self.speaker.warn_failure(&Failure::new("watch process", "", error));
-            self.must_look = true;
-        }
-    }
-
-    /// Ends the watch of a process that has ended. Once nothing runs, there is nothing left to look at.
-    fn forget(&mut self, process: &Process) {
-        if let Some(pidfd) = process.found().and_then(Orphan::pidfd) {
-            let _ = self.poller.forget(pidfd);
-        }
-        let runs = |side: &Side| side.process.is_some();
-        if !runs(&self.main) && !self.log.as_deref().is_some_and(runs) && self.hook.is_none() {
-            self.must_look = false;
-        }
-    }
-
     /// Writes the records; what fails is said once and tried again, with growing pauses.
     fn publish(&mut self, who: Who) {
         self.owe(who);
@@ -937,22 +919,15 @@ impl Side {
             process,
             end: None,
             owed: None,
-            control_is_ready: true,
+            control_is_ready: false,
             inbox: Inbox { bytes: [0; 64], start: 0, end: 0 },
             retry: None,
             reasons: Reasons::default(),
         })
     }
 
-    /// Writes the first records and listens to commands.
-    fn announce(
-        &mut self,
-        pair: &Pair,
-        who: Who,
-        notes: Option<&Notes>,
-        poller: &Poller,
-        speaker: &Speaker,
-    ) -> Result<(), Failure> {
+    /// Writes the first records.
+    fn announce(&mut self, pair: &Pair, who: Who, notes: Option<&Notes>, speaker: &Speaker) {
         if let Some(service) = pair.get(who) {
             let record = self.record(service, None);
             let is_brief = self.home.is_new() && service.is_about_to_start();
@@ -960,7 +935,6 @@ impl Side {
                 self.publish(record, who, notes, speaker);
             }
         }
-        poller.watch(&self.home, Source::Control(who).key()).tried("watch", "supervise/control")
     }
 
     /// The record of it; `left` is what a service without a process of its own waits for.
@@ -1029,7 +1003,7 @@ impl LogPipe {
         Ok(())
     }
 
-    fn writing(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn writing(&self) -> Option<BorrowedFd<'_>> {
         self.writing.as_ref().map(|writing| writing.as_fd())
     }
 }

@@ -360,6 +360,11 @@ impl Home {
         }
     }
 
+    /// Whether there are control bytes that were not read.
+    pub fn has_commands(&self) -> bool {
+        fd::is_readable(self.control.as_fd()).unwrap_or(true)
+    }
+
     /// Writes the records `pid`, `stat` and `status`, in this order, each replaced as a whole.
     ///
     /// A reader may see a new `pid` with an old `status`, never the reverse. What has not changed is not written: `pid`

@@ -6,7 +6,7 @@ use crate::model::pair::Who;
 use crate::model::reason::{self, Cause};
 use crate::sys::clock;
 
-use super::{FIRST_RETRY, LONGEST_RETRY, Source, Supervisor};
+use super::{FIRST_RETRY, LONGEST_RETRY, Supervisor};
 
 /// How long to wait for the end of what somebody does there, such as the removal of everything.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -70,7 +70,7 @@ impl Supervisor {
                 if side.retry.is_some() {
                     self.publish(who);
                 }
-            } else if side.control_is_ready || side.inbox.start != side.inbox.end {
+            } else if side.home.has_commands() || side.inbox.start != side.inbox.end {
                 self.look = Look::soon(); // what was told before is obeyed first
             } else {
                 self.repair(who, pause);
@@ -93,13 +93,7 @@ impl Supervisor {
                 None => return,
             },
         };
-        let before = side.home.control_identity();
-        let poller = &self.poller;
-        let repaired = side.home.repair(|control| poller.watch(control, Source::Control(who).key()));
-        if side.home.control_identity() != before {
-            side.control_is_ready = true;
-        }
-        match repaired {
+        match side.home.repair() {
             Ok(()) => {
                 self.notes.iter_mut().filter(|notes| !notes.are_there()).for_each(|notes| drop(notes.reopen()));
                 self.publish(who);

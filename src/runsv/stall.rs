@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,10 @@ use crate::model::reason::Cause;
 use crate::model::seconds;
 use crate::model::stall::{self, Deed, Sight, Stall};
 use crate::supervise::{Dropped, Loss};
+use crate::sys::poll::Poller;
 use crate::sys::{clock, fd, file};
 
-use super::{Source, Supervisor};
+use super::Supervisor;
 
 /// A line is not looked for beyond so many bytes: what is longer is torn.
 const LONGEST_LINE: usize = 4096;
@@ -22,7 +23,8 @@ const LONGEST_LINE: usize = 4096;
 pub struct Overflow {
     own: File,
     stall: Stall,
-    /// The poller tells when the pipe is written to.
+    /// Tells when the pipe is written to, though it is not read here. None until that was needed.
+    poller: Option<Poller>,
     is_watched: bool,
     /// What was dropped and is not in the log yet.
     loss: Loss,
@@ -35,7 +37,38 @@ impl Overflow {
     /// What an earlier supervisor dropped is still to be said.
     pub fn new(own: File, record: Dropped) -> Overflow {
         let loss = record.read();
-        Overflow { own, stall: Stall::default(), is_watched: false, loss, may_confess: false, record }
+        Overflow { own, stall: Stall::default(), poller: None, is_watched: false, loss, may_confess: false, record }
+    }
+
+    /// What becomes readable when the pipe is written to.
+    pub fn told_by(&self) -> Option<BorrowedFd<'_>> {
+        self.poller.as_ref().filter(|_| self.is_watched).map(|poller| poller.as_fd())
+    }
+
+    /// Takes what was told so far: before a look, so that what comes in between is told again.
+    fn take_told(&mut self) -> io::Result<()> {
+        let taken = self.poller.as_mut().map_or(Ok(()), |poller| poller.wait(Some(Duration::ZERO)));
+        if taken.is_err() {
+            (self.poller, self.is_watched) = (None, false); // else it would be told without end
+        }
+        taken
+    }
+
+    /// Is told of writes to the pipe, or not.
+    fn watch(&mut self, wanted: bool) -> io::Result<()> {
+        if wanted == self.is_watched {
+            return Ok(());
+        }
+        let poller = match &mut self.poller {
+            Some(poller) => poller,
+            none => none.insert(Poller::new(1)?),
+        };
+        match wanted {
+            true => poller.watch(&self.own, 0)?,
+            false => poller.forget(&self.own)?,
+        }
+        self.is_watched = wanted;
+        Ok(())
     }
 
     fn look(&self) -> io::Result<Sight> {
@@ -99,7 +132,7 @@ impl Supervisor {
         let shall_read = self.log_shall_read();
         let Some(overflow) = &mut self.overflow else { return };
         let limit = limit();
-        let Ok(sight) = overflow.look() else { return self.look_later() };
+        let Ok(sight) = overflow.take_told().and_then(|()| overflow.look()) else { return self.look_later() };
         let sight = Sight { is_full: sight.is_full && shall_read && limit.is_some(), ..sight };
         let (was_dropping, limit) = (overflow.stall.drops(), limit.unwrap_or(stall::LIMIT));
         let (stall, deed) = overflow.stall.seen(sight, clock::now(), limit);
@@ -132,23 +165,10 @@ impl Supervisor {
         {
             overflow.confess();
         }
-        self.watch_overflow();
-    }
-
-    /// Is told of writes to the log pipe, or not, as it needs to be.
-    fn watch_overflow(&mut self) {
-        let Some(overflow) = &mut self.overflow else { return };
-        let wanted = overflow.stall.waits_for_writes();
-        if wanted == overflow.is_watched {
-            return;
-        }
-        let done = match wanted {
-            true => self.poller.watch(&overflow.own, Source::Pipe.key()),
-            false => self.poller.forget(&overflow.own),
-        };
-        match done {
-            Ok(()) => overflow.is_watched = wanted,
-            Err(_) => self.look_later(),
+        if let Some(overflow) = &mut self.overflow
+            && overflow.watch(overflow.stall.waits_for_writes()).is_err()
+        {
+            self.look_later();
         }
     }
 

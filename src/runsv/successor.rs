@@ -45,7 +45,7 @@ impl Process {
         matches!(self, Process::Own(child) if pid.is_none_or(|pid| pid == child.pid()))
     }
 
-    /// What the poller can watch, and that this has ended: of a child SIGCHLD tells.
+    /// What can tell of its end, and that this has ended: of a child SIGCHLD tells.
     pub fn found(&self) -> Option<&Orphan> {
         match self {
             Process::Own(_) => None,

@@ -91,8 +91,7 @@ impl Home {
     /// published is to be published again.
     ///
     /// Errors: the service directory is gone; another has the lock meanwhile; something cannot be removed.
-    /// A new control FIFO is listened to by `watch` before the old one is given up.
-    pub fn repair(&mut self, watch: impl FnOnce(&File) -> io::Result<()>) -> Result<(), Failure> {
+    pub fn repair(&mut self) -> Result<(), Failure> {
         self.be_quiet();
         if self.is_homeless() {
             return Err(Failure::said("service directory", "is gone"));
@@ -116,9 +115,7 @@ impl Home {
             self.lock = lock;
         }
         if !is_there(paths.control, &self.control) {
-            let new = fifo(paths.control, &self.control, |path| file::open_read_write(path))?;
-            watch(&new).tried("watch", paths.control)?;
-            self.control = new;
+            self.control = fifo(paths.control, &self.control, |path| file::open_read_write(path))?;
         }
         if let Some(ok) = self.ok.as_ref().filter(|ok| !is_there(paths.ok, ok)) {
             self.ok = Some(fifo(paths.ok, ok, |path| file::open_read(path))?);
@@ -140,11 +137,6 @@ impl Home {
     /// Whether the service directory was removed: nothing can ever be made in it again.
     pub fn is_homeless(&self) -> bool {
         self.kept.place.as_ref().is_some_and(|place| place.metadata().is_ok_and(|found| found.nlink() == 0))
-    }
-
-    /// Which control FIFO it listens to: another one once it was made again.
-    pub fn control_identity(&self) -> Option<Identity> {
-        self.control.metadata().ok().map(|found| Identity::of(&found))
     }
 }
 

@@ -8,6 +8,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
+use crate::sys::poll::look;
+
 /// A pipe, close-on-exec: the reading and the writing end.
 pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends: [RawFd; 2] = [-1; 2];
@@ -146,24 +148,11 @@ pub fn has_room(fd: BorrowedFd<'_>) -> bool {
 
 /// Whether nobody reads any more what is written to the pipe or FIFO `fd`.
 pub fn is_broken(fd: BorrowedFd<'_>) -> bool {
-    poll(fd, 0).is_ok_and(|found| found & libc::POLLERR != 0)
+    look(fd, 0).is_ok_and(|found| found & libc::POLLERR != 0)
 }
 
 fn is_ready(fd: BorrowedFd<'_>, event: libc::c_short) -> io::Result<bool> {
-    poll(fd, event).map(|found| found != 0)
-}
-
-/// What poll(2) finds of `event`, and of errors, without waiting.
-fn poll(fd: BorrowedFd<'_>, event: libc::c_short) -> io::Result<libc::c_short> {
-    let mut wanted = libc::pollfd { fd: fd.as_raw_fd(), events: event, revents: 0 };
-    loop {
-        // SAFETY: poll reads and writes the one entry it is given.
-        match unsafe { libc::poll(&raw mut wanted, 1, 0) } {
-            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-            -1 => return Err(io::Error::last_os_error()),
-            _ => return Ok(wanted.revents),
-        }
-    }
+    look(fd, event).map(|found| found != 0)
 }
 
 /// How many bytes are in the pipe or FIFO `fd`.

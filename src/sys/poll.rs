@@ -1,7 +1,9 @@
-//! Waiting for the next event: epoll through mio.
+//! Waiting for the next event: by poll(2) for a few descriptors, by epoll through mio for many.
+#![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::ptr;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -13,6 +15,12 @@ use mio::{Events, Interest, Poll, Token};
 pub struct Poller {
     poll: Poll,
     events: Events,
+    patience: Patience,
+}
+
+/// For whoever goes on though waiting fails.
+#[derive(Debug, Default)]
+pub struct Patience {
     /// The last wait failed.
     is_blind: bool,
 }
@@ -20,10 +28,69 @@ pub struct Poller {
 /// How long a wait that goes on to fail takes: there is nothing else to wait with.
 const BLIND_WAIT: Duration = Duration::from_secs(1);
 
+/// Waits until one of `fds` is readable, has failed, or its other side is gone, a signal handler ran, or `timeout` is
+/// over; `None` waits for ever. Which of them are.
+///
+/// As long as one is so, it is told again: what is not read at once is not waited for.
+pub fn wait<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], timeout: Option<Duration>) -> io::Result<[bool; N]> {
+    match poll(fds, libc::POLLIN, timeout) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok([false; N]),
+        found => found.map(|found| found.map(|found| found != 0)),
+    }
+}
+
+/// What poll(2) finds of `event`, and of errors, without waiting.
+pub(super) fn look(fd: BorrowedFd<'_>, event: libc::c_short) -> io::Result<libc::c_short> {
+    loop {
+        match poll([Some(fd)], event, Some(Duration::ZERO)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            found => return found.map(|[found]| found),
+        }
+    }
+}
+
+fn poll<const N: usize>(
+    fds: [Option<BorrowedFd<'_>>; N],
+    events: libc::c_short,
+    timeout: Option<Duration>,
+) -> io::Result<[libc::c_short; N]> {
+    let number = |fd: Option<BorrowedFd<'_>>| fd.map_or(-1, |fd| fd.as_raw_fd()); // -1 is passed over
+    let mut entries = fds.map(|fd| libc::pollfd { fd: number(fd), events, revents: 0 });
+    let timeout = timeout.map(|timeout| libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    let limit = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: ppoll reads and writes the entries it is given, and reads a limit that is null or lives until it returns.
+    match unsafe { libc::ppoll(entries.as_mut_ptr(), N as libc::nfds_t, limit, ptr::null()) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(entries.map(|entry| entry.revents)),
+    }
+}
+
+impl Patience {
+    /// What came of a wait, unless it failed: then everything is to be looked at. `complain` is told the first time in
+    /// a row; from the second on, time passes.
+    pub fn with<T>(
+        &mut self,
+        result: io::Result<T>,
+        timeout: Option<Duration>,
+        complain: impl FnOnce(io::Error),
+    ) -> Option<T> {
+        let was_blind = std::mem::replace(&mut self.is_blind, result.is_err());
+        match result {
+            Ok(found) => return Some(found),
+            Err(_) if was_blind => std::thread::sleep(timeout.unwrap_or(BLIND_WAIT).min(BLIND_WAIT)),
+            Err(error) => complain(error),
+        }
+        None
+    }
+}
+
 impl Poller {
     /// A poller that reports up to `capacity` events at a time. More are reported by the next wait.
     pub fn new(capacity: usize) -> io::Result<Poller> {
-        Ok(Poller { poll: Poll::new()?, events: Events::with_capacity(capacity), is_blind: false })
+        Ok(Poller { poll: Poll::new()?, events: Events::with_capacity(capacity), patience: Patience::default() })
     }
 
     /// Reports `key` whenever `fd` becomes readable, or its other side is gone.
@@ -47,22 +114,25 @@ impl Poller {
         }
     }
 
-    /// The same for whoever goes on in any case: false when that failed, and everything is to be looked at. `complain`
-    /// is told the first time in a row; from the second on, time passes.
+    /// The same for whoever goes on in any case, as with [`Patience`]; false when that failed.
     pub fn wait_anyhow(&mut self, timeout: Option<Duration>, complain: impl FnOnce(io::Error)) -> bool {
         let result = self.wait(timeout);
-        let was_blind = std::mem::replace(&mut self.is_blind, result.is_err());
-        match result {
-            Ok(()) => return true,
-            Err(_) if was_blind => std::thread::sleep(timeout.unwrap_or(BLIND_WAIT).min(BLIND_WAIT)),
-            Err(error) => complain(error),
+        let is_told = self.patience.with(result, timeout, complain).is_some();
+        if !is_told {
+            self.events.clear();
         }
-        self.events.clear();
-        false
+        is_told
     }
 
     /// The keys that the last wait found ready.
     pub fn ready(&self) -> impl Iterator<Item = usize> + '_ {
         self.events.iter().map(|event| event.token().0)
+    }
+}
+
+impl AsFd for Poller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: it stays open as long as `self`.
+        unsafe { BorrowedFd::borrow_raw(self.poll.as_raw_fd()) }
     }
 }

@@ -229,6 +229,22 @@ int epoll_wait(int fd, struct epoll_event *events, int count, int timeout)
 	return real(fd, events, count, timeout > 0 ? (timeout + speed - 1) / speed : timeout);
 }
 
+int ppoll(struct pollfd *of, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
+{
+	REAL(ppoll);
+	if (FAILS("ppoll", ENOMEM, EINTR))
+		return -1;
+	int speed = faults && faults->speed ? (int)faults->speed : 1;
+	struct timespec sooner;
+	if (timeout && speed > 1) {
+		int64_t wait = (timeout->tv_sec * INT64_C(1000000000) + timeout->tv_nsec + speed - 1) / speed;
+		sooner.tv_sec = wait / INT64_C(1000000000);
+		sooner.tv_nsec = wait % INT64_C(1000000000);
+		timeout = &sooner;
+	}
+	return real(of, count, timeout, mask);
+}
+
 int clock_gettime(clockid_t clock, struct timespec *time)
 {
 	REAL(clock_gettime);
