@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
@@ -227,7 +227,8 @@ pub fn to_stdout(bytes: &[u8]) -> bool {
 
 /// Writes a line as it is, or as [`one_line`] to a terminal; `false` when nobody can read it any more.
 pub fn line_to_stdout(parts: &[&[u8]]) -> bool {
-    to_stdout(&line_for(fd::standard_output().is_terminal(), parts))
+    static IS_TERMINAL: LazyLock<bool> = LazyLock::new(|| fd::standard_output().is_terminal());
+    to_stdout(&line_for(*IS_TERMINAL, parts))
 }
 
 /// Writes a line as it is, or as [`one_line`] to a terminal.
