@@ -249,8 +249,9 @@ impl Service {
     fn describe(&self, name: &OsStr, before: &[u8]) -> (Vec<u8>, Result<bool, Trouble>) {
         match self.status() {
             Ok(status) => {
-                let mut line = msg::join(&[before, &self.line(name, &status)]);
-                let ailments = self.ailments(&status).into_iter().map(String::into_bytes);
+                let process = look::glance(&status);
+                let mut line = msg::join(&[before, &self.line(name, &status, process.made)]);
+                let ailments = self.ailments(&status, process.state).into_iter().map(String::into_bytes);
                 for remark in ailments.chain(self.probe.reason()) {
                     line.extend_from_slice(b", ");
                     line.extend_from_slice(&remark);
@@ -281,7 +282,8 @@ impl Service {
         Some((line, outcome.is_ok()))
     }
 
-    fn line(&self, name: &OsStr, status: &Status) -> Vec<u8> {
+    /// The line of `status`. When its process was `made` is time since the kernel started, where that is known.
+    fn line(&self, name: &OsStr, status: &Status, made: Option<Duration>) -> Vec<u8> {
         let normally_up = match self.probe.has("down") {
             Ok(has_down) => !has_down,
             Err(error) => {
@@ -290,9 +292,11 @@ impl Service {
             }
         };
         let now = clock::wall().as_secs();
-        let age = |measured| report::age(status, now, measured);
-        let measured = self.probe.age(status, |measured| age(Some(measured)) != age(None));
-        report::line(name.as_bytes(), status, age(measured), normally_up)
+        let agrees = |measured| report::agrees(status, now, measured);
+        // Where the clock was not set since the process was made, what its supervisor noted says nothing else.
+        let is_right = made.and_then(|made| clock::since_boot().checked_sub(made)).is_some_and(agrees);
+        let measured = if is_right { None } else { self.probe.age(status, |measured| !agrees(measured)) };
+        report::line(name.as_bytes(), status, report::age(status, now, measured), normally_up)
     }
 
     /// `fail: NAME: ...` or `warning: NAME: ...`, without a newline.

@@ -63,12 +63,19 @@ pub fn reached(goal: Goal, status: &Status, before: Incarnation) -> Reached {
 /// Source: runit 2.3.0, `svstatus_print` in src/sv.c: the difference of the seconds of both times. Differs: where the
 /// clock has been set meanwhile it is what was measured.
 pub fn age(status: &Status, now: u64, measured: Option<Duration>) -> u64 {
-    let told = now.checked_sub(status.since.unix_seconds());
-    match (told, measured.map(|measured| measured.as_secs())) {
-        (Some(told), Some(measured)) if told.abs_diff(measured) > 1 => measured,
-        (Some(told), _) => told,
-        (None, measured) => measured.unwrap_or(0),
+    match measured {
+        Some(measured) if !agrees(status, now, measured) => measured.as_secs(),
+        _ => told_age(status, now).unwrap_or(0),
     }
+}
+
+/// Whether `status` tells the age that was `measured`, as far as whole seconds can. No label of the future does.
+pub fn agrees(status: &Status, now: u64, measured: Duration) -> bool {
+    told_age(status, now).is_some_and(|told| told.abs_diff(measured.as_secs()) <= 1)
+}
+
+fn told_age(status: &Status, now: u64) -> Option<u64> {
+    now.checked_sub(status.since.unix_seconds())
 }
 
 /// `STATE: NAME: (pid N) SECs, ...`, without a newline.
@@ -201,6 +208,9 @@ mod tests {
         assert_eq!(of(50_007 + 3 * 3600, 7), 7, "it was set forward");
         assert_eq!(of(50_007 - 3 * 3600, 7), 7, "it was set back");
         assert_eq!(age(&status, 50_007, None), 7, "nobody measured it");
+        let agree = |now, measured| agrees(&status, now, seconds(measured));
+        assert!(agree(50_007, 6) && agree(50_007, 8) && !agree(50_007, 5) && !agree(50_007, 9));
+        assert!(!agree(49_999, 0), "the clock was set back for sure");
     }
 
     #[test]

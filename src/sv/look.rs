@@ -2,22 +2,32 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
 use crate::model::report::{self, Sight};
 use crate::model::status::Status;
-use crate::sys::{clock, proc};
+use crate::sys::clock;
+use crate::sys::proc::{self, Glance};
 
 use super::Service;
 
 /// A process may be for a moment what it is not for long: it is looked at again after this.
 const MOMENT: Duration = Duration::from_millis(100);
 
+/// A glance at the process that `status` tells of.
+pub(super) fn glance(status: &Status) -> Glance {
+    static TICK: LazyLock<Duration> = LazyLock::new(clock::tick);
+    if status.pid > 0 { proc::glance(status.pid, *TICK) } else { Glance::default() }
+}
+
 impl Service {
-    /// What ails the process that `status` tells of, or its supervisor.
-    pub(super) fn ailments(&self, status: &Status) -> Vec<String> {
-        let glance = self.glance(status);
+    /// What ails the process that `status` tells of, which is in this `state`, or its supervisor.
+    pub(super) fn ailments(&self, status: &Status, state: Option<char>) -> Vec<String> {
+        // As much as tells that all is well with a service that did not get TERM.
+        let stopped_supervisor = self.stopped_supervisor();
+        let glance = Sight { state, stopped_supervisor, ..Sight::default() };
         if !status.got_term && report::ailments(status, &glance).is_empty() {
             return Vec::new();
         }
@@ -35,12 +45,10 @@ impl Service {
         }
     }
 
-    /// As much as tells that all is well with a service that did not get TERM.
-    fn glance(&self, status: &Status) -> Sight {
-        let state = if status.pid > 0 { proc::state(status.pid) } else { None };
+    /// The process of its supervisor, if that is stopped. Of a log service that is told with its service.
+    fn stopped_supervisor(&self) -> Option<i32> {
         let is_log = self.probe.directory().as_os_str().as_bytes().ends_with(b"/log");
-        let stopped_supervisor = if is_log { None } else { self.probe.stopped_supervisor() };
-        Sight { state, stopped_supervisor, ..Sight::default() }
+        if is_log { None } else { self.probe.stopped_supervisor() }
     }
 
     fn sight(&self, status: &Status) -> Sight {
@@ -54,7 +62,7 @@ impl Service {
             ignores_term: process.is_some_and(|it| it.ignored & TERM != 0),
             blocks_term: process.is_some_and(|it| it.blocked & TERM != 0),
             since_term: since_term.map(|at| clock::wall().saturating_sub(at)).unwrap_or_default(),
-            ..self.glance(status)
+            stopped_supervisor: self.stopped_supervisor(),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::sys::process::{self, Argv, Child, Directory, Spawn};
 use crate::sys::signal::{InheritedMask, SigSet, Signal, Signals};
 use crate::sys::{clock, fd, file, limit, proc};
 
-use super::{Call, Service};
+use super::{Call, Service, look};
 
 /// The original looks so often, and gives up at the first look that comes too late.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(420);
@@ -276,7 +276,8 @@ impl<'a> Target<'a> {
         if !is_done {
             return self.give_up_if_late();
         }
-        self.say(b"ok: ", &self.service.line(&self.service.name, status));
+        let line = self.service.line(&self.service.name, status, look::glance(status).made);
+        self.say(b"ok: ", &line);
         Outcome::Done
     }
 

@@ -115,7 +115,23 @@ pub struct Look {
     pub blocked: u64,
 }
 
-/// The state of process `pid` alone, as in [`Look`], for a fraction of the work.
+/// What is seen of a process for a fraction of the work of a [`Look`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Its state, as there. None where it is not there, or hidden.
+    pub state: Option<char>,
+    /// When the kernel made it, as [`made`] tells.
+    pub made: Option<Duration>,
+}
+
+/// Glances at process `pid`. When it was made is told in steps of `tick`.
+pub fn glance(pid: i32, tick: Duration) -> Glance {
+    let mut bytes = [0; STAT_START];
+    let stat = first_bytes(&format!("/proc/{pid}/stat"), &mut bytes).unwrap_or_default();
+    Glance { state: state_in(stat), made: made_in(stat, tick) }
+}
+
+/// The state of process `pid` alone, as in [`Look`].
 pub fn state(pid: i32) -> Option<char> {
     let mut bytes = [0; STAT_START];
     state_in(first_bytes(&format!("/proc/{pid}/stat"), &mut bytes)?)
@@ -188,7 +204,8 @@ fn made_in(stat: &[u8], tick: Duration) -> Option<Duration> {
     (!has_ended(state, Some(threads))).then(|| Duration::from_nanos(nanoseconds))
 }
 
-/// Enough of /proc/PID/stat for the number of threads: a name of 64 bytes and 20 numbers. Source: proc(5).
+/// Enough of /proc/PID/stat for the time of making: a name of 64 bytes and 22 numbers, hardly any of them long. Source:
+/// proc(5).
 const STAT_START: usize = 512;
 /// How many fields of /proc/PID/stat stand between the state and the number of threads. Source: proc(5).
 const THREADS_AFTER_STATE: usize = 16;
@@ -254,6 +271,10 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(super::look(own).is_some_and(|look| look.state != 'Z'));
         assert!(super::state(own).is_some_and(|state| "RSD".contains(state)));
+        let tick = crate::sys::clock::tick();
+        let glance = super::glance(own, tick);
+        assert!(glance.state.is_some() && glance.made.is_some() && glance.made == made(own, tick), "{glance:?}");
+        assert_eq!(super::glance(0, tick), Glance::default());
     }
 
     #[test]
