@@ -37,8 +37,12 @@ const FIRST_CHECK_PAUSE: Duration = Duration::from_millis(20);
 /// A service that an order was given to.
 struct Target<'a> {
     service: Service,
+    call: &'a Call,
     order: &'a Order,
-    deadline: Instant,
+    /// When the order was given.
+    start: Instant,
+    /// Looked up once it matters.
+    deadline: OnceCell<Instant>,
     stage: Stage,
     /// No supervisor was ever there when it was looked at.
     is_new: bool,
@@ -92,8 +96,10 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
     let is_one_of_few = services.len() <= FEW;
     let mut targets: Vec<Target> = Vec::new();
     for service in services {
-        let deadline = start + seconds::last_look(call.patience(&service), BETWEEN_LOOKS);
-        let mut target = Target { is_one_of_few, most_held, ..Target::new(service, &order, deadline) };
+        let mut target = Target { is_one_of_few, most_held, ..Target::new(service, call, &order, start) };
+        if waits {
+            target.deadline(); // what says so may be gone once the order is given
+        }
         match target.give(waits) {
             Outcome::Pending => targets.push(target),
             Outcome::Done => {}
@@ -114,12 +120,14 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
 }
 
 impl<'a> Target<'a> {
-    fn new(service: Service, order: &'a Order, deadline: Instant) -> Target<'a> {
+    fn new(service: Service, call: &'a Call, order: &'a Order, start: Instant) -> Target<'a> {
         let check = Check { running: None, next: None, pause: FIRST_CHECK_PAUSE, agreed: false, asked: None };
         Target {
             service,
+            call,
             order,
-            deadline,
+            start,
+            deadline: OnceCell::new(),
             stage: Stage::Unsupervised,
             is_new: false,
             is_dirty: true,
@@ -172,7 +180,7 @@ impl<'a> Target<'a> {
             Unreachable::Unsupervised(_) => true,
             Unreachable::Failed(_) | Unreachable::BadFormat => false,
         };
-        is_awaited && clock::now() < self.deadline && self.service.probe.is_service()
+        is_awaited && clock::now() < self.deadline() && self.service.probe.is_service()
     }
 
     fn fail(&self, error: &Unreachable) -> Outcome {
@@ -344,8 +352,14 @@ impl<'a> Target<'a> {
         })
     }
 
+    /// When to give up.
+    fn deadline(&self) -> Instant {
+        let look_up = || self.start + seconds::last_look(self.call.patience(&self.service), BETWEEN_LOOKS);
+        *self.deadline.get_or_init(look_up)
+    }
+
     fn give_up_if_late(&mut self) -> Outcome {
-        if clock::now() < self.deadline {
+        if clock::now() < self.deadline() {
             return Outcome::Pending;
         }
         self.check.end();
@@ -372,7 +386,7 @@ impl<'a> Target<'a> {
     /// When to look again without being told.
     fn next_look(&self) -> Instant {
         let check = self.check.next.filter(|_| self.check.running.is_none());
-        check.map_or(self.deadline, |check| check.min(self.deadline))
+        check.map_or(self.deadline(), |check| check.min(self.deadline()))
     }
 }
 
