@@ -12,14 +12,17 @@ use std::path::Path;
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
-use crate::sys::file::Identity;
+use crate::sys::file::{self, Identity};
 
 /// More links than this are a circle. Source: path_resolution(7).
 const MOST_LINKS: usize = 40;
+
+/// A link's way is shorter than this. Source: linux/limits.h, PATH_MAX.
+const LONGEST_LINK: usize = 4096;
 
 /// To hold what bears a name, without opening it.
 const HELD: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
@@ -99,8 +102,7 @@ fn walk(mut at: Option<Rc<OwnedFd>>, path: &OsStr, mut links: Vec<u32>) -> io::R
                 links.push(found.st_uid);
             }
             if fstatfs(&next)?.filesystem_type() != PROC_SUPER_MAGIC {
-                let target = readlinkat(&next, OsStr::new(""))?;
-                rest = joined(&[target.as_bytes(), after]);
+                rest = led_on(&next, after)?;
                 at = Some(within);
                 may_leap = true;
                 continue;
@@ -117,16 +119,31 @@ fn walk(mut at: Option<Rc<OwnedFd>>, path: &OsStr, mut links: Vec<u32>) -> io::R
     }
 }
 
-/// Goes as far as the last step at once, where no link is on the way. What else is in the way shows step by step.
+/// Where a held link leads, and `after` that.
+#[inline(never)] // what it reads into is large
+fn led_on(link: &OwnedFd, after: &[u8]) -> io::Result<Vec<u8>> {
+    let mut room = [0; LONGEST_LINK];
+    let target = file::read_link_at(link.as_fd(), Path::new(""), &mut room)?;
+    Ok(joined(&[target.as_os_str().as_bytes(), after]))
+}
+
+/// Goes as far as the last step at once, where that is several and no link is on the way. What else is in the way shows
+/// step by step.
 fn leap(at: &mut Option<Rc<OwnedFd>>, rest: &mut Vec<u8>) {
     let Some(slash) = rest.iter().rposition(|byte| *byte == b'/') else { return };
-    let way = OsStr::from_bytes(&rest[..slash.max(1)]);
-    let how = OpenHow::new().flags(HELD).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-    let from = at.as_ref().map_or(AT_FDCWD, |at| at.as_fd());
-    if let Ok(directory) = openat2(from, way, how) {
+    let way = &rest[..slash];
+    if way.contains(&b'/')
+        && let Ok(directory) = without_links(at.as_ref(), OsStr::from_bytes(way))
+    {
         *at = Some(directory.into());
         rest.drain(..=slash);
     }
+}
+
+/// Holds what is at the end of a way, if there is no link on it. Errors: ELOOP where there is one; a kernel without this.
+fn without_links(at: Option<&Rc<OwnedFd>>, way: &OsStr) -> nix::Result<OwnedFd> {
+    let how = OpenHow::new().flags(HELD).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    openat2(at.map_or(AT_FDCWD, |at| at.as_fd()), way, how)
 }
 
 /// Holds what bears a name, be it a link.
@@ -203,8 +220,12 @@ impl Reached {
 }
 
 impl Place {
-    /// Walks to the directory `path`, as the kernel would.
+    /// Walks to the directory `path`, as the kernel would: at once, where no link is on the way.
     pub fn walk_to(path: &Path) -> io::Result<Place> {
+        if let Ok(directory) = without_links(None, path.as_os_str()) {
+            let found = fstat(&directory)?;
+            return Place::of(directory, &found, Some(Vec::new()));
+        }
         let Reached { file, found, links, .. } = to(path)?;
         Place::of(file, &found, Some(links))
     }
