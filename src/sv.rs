@@ -166,7 +166,9 @@ impl Call {
     fn print_statuses(&self, services: impl Iterator<Item = Service>) -> u8 {
         let mut failures = 0;
         let mut last = Ok(false);
+        let mut parent = None;
         for mut service in services {
+            service.probe.start_from(&mut parent);
             service.probe.hold();
             let (mut line, outcome) = service.describe(&service.name, b"");
             failures += usize::from(outcome.is_err());
@@ -269,7 +271,7 @@ impl Service {
     fn describe_log(&self) -> Option<(Vec<u8>, bool)> {
         let mut name = self.name.clone();
         name.push("/log");
-        let mut log = Service { name, probe: Probe::new(self.probe.directory().join("log")) };
+        let mut log = Service { name, probe: self.probe.log() };
         if let Err(error) = log.probe.enter() {
             if error.kind() == io::ErrorKind::NotFound {
                 return None;

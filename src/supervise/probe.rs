@@ -1,11 +1,13 @@
 //! An outsider's end of `supervise/`: what sv and runsvdir see of a service, and how they talk to its runsv.
 
+use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -26,7 +28,16 @@ use crate::sys::{clock, proc, user};
 #[derive(Clone, Debug)]
 pub struct Probe {
     directory: PathBuf,
+    parent: Option<Rc<Parent>>,
     held: Option<Held>,
+}
+
+/// A directory with several service directories in it: it is held, and the way to each begins there.
+#[derive(Debug)]
+pub struct Parent {
+    path: PathBuf,
+    /// Gone to once a second service is in it. None where that was not possible.
+    place: OnceCell<Option<walk::Place>>,
 }
 
 /// `supervise/`, held.
@@ -90,7 +101,36 @@ impl Part {
 impl Probe {
     /// A probe of the service directory `directory`. Nothing is opened yet.
     pub fn new(directory: impl Into<PathBuf>) -> Probe {
-        Probe { directory: directory.into(), held: None }
+        Probe { directory: directory.into(), parent: None, held: None }
+    }
+
+    /// The same of its log service.
+    pub fn log(&self) -> Probe {
+        Probe { directory: self.directory.join("log"), parent: self.parent.clone(), held: None }
+    }
+
+    /// Goes to the service from its parent directory from now on, if that is `last`, the parent of the service before.
+    pub fn start_from(&mut self, last: &mut Option<Rc<Parent>>) {
+        let Some(path) = self.directory.file_name().and(self.directory.parent()) else { return };
+        match last {
+            Some(last) if last.path == path => {
+                last.place.get_or_init(|| go_to(path).ok());
+                self.parent = Some(last.clone());
+            }
+            _ => *last = Some(Rc::new(Parent { path: path.to_owned(), place: OnceCell::new() })),
+        }
+    }
+
+    /// Goes to the service by its path again from now on.
+    pub fn leave_parent(&mut self) {
+        self.parent = None;
+    }
+
+    /// The held directory from which one goes to what is called `name` in the service directory, and the way from there.
+    fn way_to(&self, name: &str) -> Option<(&walk::Place, PathBuf)> {
+        let parent = self.parent.as_ref()?;
+        let place = parent.place.get()?.as_ref()?;
+        Some((place, self.directory.strip_prefix(&parent.path).ok()?.join(name)))
     }
 
     /// Holds `supervise/`, if it is there: until it is let go of, what is in it is seen without going all the way to it,
@@ -99,10 +139,11 @@ impl Probe {
         if self.held.is_some() {
             return;
         }
-        let is_root = user::effective_uid() == 0;
-        let go_to = if is_root { walk::Place::walk_to } else { walk::Place::follow_to };
-        let place = go_to(&self.supervise()).ok();
-        self.held = place.map(|place| Held { is_safe: !is_root || place.is_only_for(0), place });
+        let place = match self.way_to("supervise") {
+            Some((parent, way)) => parent.go_on_to(&way),
+            None => go_to(&self.supervise()),
+        };
+        self.held = place.ok().map(|place| Held { is_safe: !place.was_walked_to() || place.is_only_for(0), place });
     }
 
     /// Has this process told by SIGIO each time a record is put in place in what is held, as long as the answer is open.
@@ -125,7 +166,7 @@ impl Probe {
 
     /// Whether one can go there, as chdir(2) finds out.
     pub fn enter(&self) -> io::Result<()> {
-        fs::metadata(self.directory.join(".")).map(drop)
+        self.kind_of(".").map(drop)
     }
 
     /// Opens `supervise/ok` for writing, which succeeds as long as a runsv is alive. Once that has gone, the
@@ -219,15 +260,23 @@ impl Probe {
 
     /// Whether it has a `run`, which makes a directory a service.
     pub fn is_service(&self) -> bool {
-        fs::metadata(self.directory.join("run")).is_ok_and(|found| found.is_file())
+        self.kind_of("run").is_ok_and(|kind| kind == Kind::Regular)
     }
 
     /// Whether the file `name` is in the service directory, of whatever type.
     pub fn has(&self, name: &str) -> io::Result<bool> {
-        match fs::metadata(self.directory.join(name)) {
+        match self.kind_of(name) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What bears the name in the service directory, wherever links lead.
+    fn kind_of(&self, name: &str) -> io::Result<Kind> {
+        match self.way_to(name) {
+            Some((parent, way)) => parent.kind_of(&way),
+            None => walk::kind_at(&self.directory.join(name)),
         }
     }
 
@@ -294,10 +343,18 @@ impl Probe {
     /// Walks to a file, from what is held if it is in there.
     fn walk_to(&self, name: &str) -> io::Result<Reached> {
         match (&self.held, name.strip_prefix("supervise/")) {
-            (Some(held), Some(name)) => held.place.to(name),
-            _ => walk::to(&self.directory.join(name)),
+            (Some(held), Some(name)) => held.place.to(Path::new(name)),
+            _ => match self.way_to(name) {
+                Some((parent, way)) => parent.to(&way),
+                None => walk::to(&self.directory.join(name)),
+            },
         }
     }
+}
+
+/// Goes to a directory, and notes whose links lead there: root does, whom nobody else shall lead.
+fn go_to(path: &Path) -> io::Result<walk::Place> {
+    if user::effective_uid() == 0 { walk::Place::walk_to(path) } else { walk::Place::follow_to(path) }
 }
 
 /// Opens the pipe to the log service of a service to hold it, without a word to its writers or readers.

@@ -95,12 +95,16 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
     let mut failures = 0;
     let is_one_of_few = services.len() <= FEW;
     let mut targets: Vec<Target> = Vec::new();
-    for service in services {
+    let mut parent = None;
+    for mut service in services {
+        service.probe.start_from(&mut parent);
         let mut target = Target { is_one_of_few, most_held, ..Target::new(service, call, &order, start) };
         if waits {
             target.deadline(); // what says so may be gone once the order is given
         }
-        match target.give(waits) {
+        let outcome = target.give(waits);
+        target.service.probe.leave_parent(); // while it is waited for, another directory may come to bear the name
+        match outcome {
             Outcome::Pending => targets.push(target),
             Outcome::Done => {}
             Outcome::Failed => failures += 1,

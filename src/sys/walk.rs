@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use crate::sys::file::{self, Identity};
@@ -75,6 +75,11 @@ pub struct Place {
 /// Walks to the end of `path`, as the kernel would.
 pub fn to(path: &Path) -> io::Result<Reached> {
     walk(None, path.as_os_str(), Vec::new())
+}
+
+/// What is at the end of `path`, wherever links lead.
+pub fn kind_at(path: &Path) -> io::Result<Kind> {
+    Ok(kind_of(&stat(path)?))
 }
 
 /// Walks on from the directory `at`, or from the working directory, where `links` have led so far.
@@ -220,19 +225,36 @@ impl Reached {
 }
 
 impl Place {
-    /// Walks to the directory `path`, as the kernel would: at once, where no link is on the way.
+    /// Walks to the directory `path`, as the kernel would.
     pub fn walk_to(path: &Path) -> io::Result<Place> {
-        if let Ok(directory) = without_links(None, path.as_os_str()) {
-            let found = fstat(&directory)?;
-            return Place::of(directory, &found, Some(Vec::new()));
-        }
-        let Reached { file, found, links, .. } = to(path)?;
-        Place::of(file, &found, Some(links))
+        Place::walk(None, path, Vec::new())
     }
 
     /// Goes to the directory `path`, wherever links lead.
     pub fn follow_to(path: &Path) -> io::Result<Place> {
-        let directory = openat(AT_FDCWD, path, HELD, Mode::empty())?;
+        Place::follow(None, path)
+    }
+
+    /// Goes on from here to the directory `path`, as one came here.
+    pub fn go_on_to(&self, path: &Path) -> io::Result<Place> {
+        match &self.links {
+            Some(links) => Place::walk(Some(&self.directory), path, links.clone()),
+            None => Place::follow(Some(&self.directory), path),
+        }
+    }
+
+    /// Walks from the directory `at`, where `links` have led so far: at once, where no more of them are on the way.
+    fn walk(at: Option<&Rc<OwnedFd>>, path: &Path, links: Vec<u32>) -> io::Result<Place> {
+        if let Ok(directory) = without_links(at, path.as_os_str()) {
+            let found = fstat(&directory)?;
+            return Place::of(directory, &found, Some(links));
+        }
+        let Reached { file, found, links, .. } = walk(at.cloned(), path.as_os_str(), links)?;
+        Place::of(file, &found, Some(links))
+    }
+
+    fn follow(at: Option<&Rc<OwnedFd>>, path: &Path) -> io::Result<Place> {
+        let directory = openat(at.map_or(AT_FDCWD, |at| at.as_fd()), path, HELD, Mode::empty())?;
         let found = fstat(&directory)?;
         Place::of(directory, &found, None)
     }
@@ -245,8 +267,18 @@ impl Place {
     }
 
     /// Walks on from here.
-    pub fn to(&self, path: &str) -> io::Result<Reached> {
-        walk(Some(self.directory.clone()), OsStr::new(path), self.links.clone().unwrap_or_default())
+    pub fn to(&self, path: &Path) -> io::Result<Reached> {
+        walk(Some(self.directory.clone()), path.as_os_str(), self.links.clone().unwrap_or_default())
+    }
+
+    /// What is at the end of `path`, wherever links lead.
+    pub fn kind_of(&self, path: &Path) -> io::Result<Kind> {
+        Ok(kind_of(&fstatat(&*self.directory, path, AtFlags::empty())?))
+    }
+
+    /// Whether one noted whose links lead here.
+    pub fn was_walked_to(&self) -> bool {
+        self.links.is_some()
     }
 
     /// Whether only `owner` can change what is in it, and only links of theirs led here.
@@ -348,12 +380,15 @@ mod tests {
         let walked = Place::walk_to(place.path()).unwrap();
         assert_eq!(walked.open("file", Access::Read).unwrap().1, Kind::Regular);
         assert_eq!(walked.open("link", Access::Read).unwrap_err().raw_os_error(), Some(libc::ELOOP));
-        assert_eq!(walked.to("link").unwrap().kind(), Kind::Regular);
+        assert_eq!(walked.to(Path::new("link")).unwrap().kind(), Kind::Regular);
         let followed = Place::follow_to(place.path()).unwrap();
         assert_eq!(followed.open("link", Access::Read).unwrap().1, Kind::Regular);
         let elsewhere = place.path().with_extension("moved");
         fs::rename(place.path(), &elsewhere).unwrap();
-        assert!(walked.open("file", Access::Read).is_ok() && walked.to("link").is_ok(), "its name is of no matter");
+        assert!(
+            walked.open("file", Access::Read).is_ok() && walked.to(Path::new("link")).is_ok(),
+            "its name is of no matter"
+        );
         fs::rename(&elsewhere, place.path()).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! Root's sv on the services of a hostile user.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -229,6 +229,67 @@ fn links_that_turn_meanwhile_lead_no_command_astray() {
         });
     }
     assert!(treasure.is_whole());
+    let status = Status::decode(&fs::read(roots.directory.join("supervise/status")).unwrap()).unwrap();
+    assert_eq!((status.state, status.want), (State::Run, Want::Up));
+}
+
+/// Makes a link of another user's.
+fn link_of_stranger(land: &Land, target: &Path, link: &Path) {
+    symlink(target, link).unwrap();
+    lchown(link, Some(land.user.uid + 1), None).unwrap();
+}
+
+#[test]
+fn no_link_of_a_stranger_leads_root_to_any_of_many_services() {
+    let Some(land) = Land::made() else { return };
+    let roots = land.tree.service("roots").run("say up; exec sleep 1000").start();
+    assert_eq!(land.tree.heard(), "up");
+    let mut bait = Bait::of(&land, "bait");
+    let services = land.user.home.join("service");
+    link_of(&land, &roots.directory, &services.join("roots"));
+    let names = ["bait", "bait", "roots", "bait"];
+    let said = |services: &Path, word: &str| {
+        Outcome::of(land.tree.command("sv").env("SVDIR", services).arg(word).args(names)).stdout
+    };
+    let line = |name: &str| format!("warning: {name}: supervise/ok is behind a link of somebody else\n");
+    let (of_stranger, of_user) = (land.tree.path("of-stranger"), land.tree.path("of-user"));
+    link_of_stranger(&land, &services, &of_stranger);
+    link_of(&land, &services, &of_user);
+    for services in [of_stranger.clone(), of_stranger.join(".")] {
+        for word in ["down", "status", "stop"] {
+            assert_eq!(said(&services, word), names.map(line).concat(), "{word}");
+        }
+    }
+    assert_eq!(bait.commands(), b"");
+    // The user's own link leads to the user's services, and to none of root's.
+    assert_eq!(said(&of_user, "down"), line("roots"));
+    assert_eq!(bait.commands(), b"ddd");
+    // So it is for each of many: a stranger's link to one of them is of no matter to the others.
+    link_of_stranger(&land, &services.join("bait"), &services.join("led"));
+    let mixed = Outcome::of(land.tree.command("sv").env("SVDIR", &services).args(["up", "bait", "led", "bait", "led"]));
+    assert_eq!(mixed.stdout, line("led").repeat(2));
+    assert_eq!(bait.commands(), b"uu");
+    let status = Status::decode(&fs::read(roots.directory.join("supervise/status")).unwrap()).unwrap();
+    assert_eq!((status.state, status.want), (State::Run, Want::Up));
+}
+
+#[test]
+fn a_services_directory_that_turns_meanwhile_leads_no_command_astray() {
+    let Some(land) = Land::made() else { return };
+    let roots = land.tree.service("roots/foo").run("say up; exec sleep 1000").start();
+    assert_eq!(land.tree.heard(), "up");
+    let _bait = Bait::of(&land, "foo");
+    let (services, other) = (land.user.home.join("services"), land.user.home.join("other"));
+    link_of(&land, &land.user.home.join("service"), &services);
+    link_of(&land, &land.tree.path("roots"), &other);
+    while_exchanging(&services, &other, || {
+        for _ in 0..20 {
+            let mut command = land.tree.command("sv");
+            let said = Outcome::of(command.env("SVDIR", &services).args(["down", "foo", "foo", "foo", "foo"]));
+            let astray = "warning: foo: supervise/ok is behind a link of somebody else";
+            assert!(said.stderr.is_empty() && said.stdout.lines().all(|line| line == astray), "{said:?}");
+        }
+    });
     let status = Status::decode(&fs::read(roots.directory.join("supervise/status")).unwrap()).unwrap();
     assert_eq!((status.state, status.want), (State::Run, Want::Up));
 }

@@ -150,3 +150,37 @@ fn without_a_watch_to_be_had_it_looks_again_and_again() {
     assert_eq!(run("shutdown"), says("ok: foo: runsv not running\n"));
     assert_eq!(sv(&tree, &["status", "foo"]).code, Some(1));
 }
+
+#[test]
+fn a_services_directory_that_is_switched_meanwhile_is_the_one_that_is_waited_for() {
+    let tree = Tree::new();
+    let names = ["a", "waits", "b", "c", "d", "e", "f", "g", "h", "checks"];
+    let run = lasting(NO_PID, State::Run, Want::Up).encode();
+    let down = lasting(0, State::Down, Want::Up).encode();
+    let mut held = Vec::new();
+    for name in names {
+        held.push(Fake::new(&tree, &format!("one/{name}"), if name == "waits" { &down } else { &run }));
+        held.push(Fake::new(&tree, &format!("other/{name}"), &run));
+    }
+    let check = tree.path("one/checks/check");
+    fs::write(&check, "#!/bin/sh\necho checked >\"$EAR\"\nexit 1\n").unwrap();
+    fs::set_permissions(check, fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("one", tree.path("current")).unwrap();
+    symlink("other", tree.path("next")).unwrap();
+    let mut command = sv_of(programs(), &tree);
+    command.env("SVDIR", tree.path("current")).env("SVWAIT", "60").arg("start").args(names);
+    let outcome = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| comparable(Outcome::of(&mut command)));
+        assert_eq!(tree.heard(), "checked"); // it is the last of them: the others have been looked at
+        fs::rename(tree.path("next"), tree.path("current")).unwrap();
+        let supervise = tree.path("one/waits/supervise");
+        fs::write(supervise.join("new"), down).unwrap();
+        fs::rename(supervise.join("new"), supervise.join("status")).unwrap(); // has it looked at again
+        waits.join().unwrap()
+    });
+    let mut lines: Vec<&str> = outcome.stdout.lines().collect();
+    lines.sort_unstable();
+    let mut expected = names.map(|name| format!("ok: run: {name}: (pid N) Ns"));
+    expected.sort_unstable();
+    assert_eq!((lines, outcome.code), (expected.iter().map(String::as_str).collect(), Some(0)));
+}

@@ -279,6 +279,50 @@ fn every_trouble_is_told_of_as_the_original_tells_it() {
 }
 
 #[test]
+fn each_of_many_is_told_of_as_it_is_alone() {
+    let tree = Tree::new();
+    let _held = troubled(&tree, "place");
+    let _log = Fake::in_directory(&tree.path("place/good/log"), &lasting(NO_PID, State::Run, Want::Up).encode());
+    open_to_all(&tree.path("place/good/log/supervise"));
+    symlink("place", tree.path("led")).unwrap();
+    symlink("../led", tree.directory("further").join("led")).unwrap();
+    symlink("../place/linked", tree.path("further/other")).unwrap();
+    let absolute = tree.path("place").into_os_string().into_string().unwrap();
+    let mut names = TROUBLED.map(str::to_owned).to_vec();
+    for way in ["./place", "./further/led", "./further", "./place/..", "./missing", "./place/file", &absolute] {
+        names.extend(["good", "linked", "led/long", "other", "..", "."].map(|name| format!("{way}/{name}")));
+        names.push(way.to_owned());
+    }
+    names.extend(["good/", "good/log", "file/", "link/log", "link/../good", "", ".", "/"].map(str::to_owned));
+    let say = |user, services: &str, word, names: &[String]| {
+        let mut command = sv_of(programs(), &tree);
+        command.env("SVDIR", services).arg(word).args(names).uid(user).gid(user);
+        let Outcome { stdout, stderr, code } = comparable(Outcome::of(&mut command));
+        let [mut stdout, stderr] = [stdout, stderr].map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
+        if word != "status" {
+            stdout.sort_unstable(); // whichever is done first is said first
+        }
+        (stdout, stderr, code.unwrap())
+    };
+    let places = ["place", "further/led", "further", "missing", &absolute];
+    let asked = places.map(|services| (services, "status")).into_iter().chain([("further/led", "hup")]);
+    let users: &[u32] = if is_root() { &[0, 65534] } else { &[homerun::sys::user::effective_uid()] };
+    for ((services, word), user) in asked.flat_map(|asked| users.iter().map(move |user| (asked, *user))) {
+        let mut expected = (Vec::new(), Vec::new(), 0);
+        for name in &names {
+            let (stdout, stderr, code) = say(user, services, word, std::slice::from_ref(name));
+            expected.0.extend(stdout);
+            expected.1.extend(stderr);
+            expected.2 += code;
+        }
+        if word != "status" {
+            expected.0.sort_unstable();
+        }
+        assert_eq!(say(user, services, word, &names), expected, "{word} in {services}, as user {user}");
+    }
+}
+
+#[test]
 fn a_word_that_begins_with_any_byte_means_what_it_means_to_the_original() {
     let Some(runit) = runit() else { return };
     let tree = Tree::new();
