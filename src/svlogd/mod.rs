@@ -46,9 +46,8 @@ const MANY: usize = 4096;
 const REST_AFTER: Duration = Duration::from_secs(1);
 
 const SIGNALS: usize = 0;
-const INPUT: usize = 1;
 /// The end of a processor, whosever it is.
-const PROCESSOR: usize = 2;
+const PROCESSOR: usize = 1;
 
 /// What every log directory needs to work.
 pub struct Tools {
@@ -121,14 +120,11 @@ impl Program {
         TAKEN.into_iter().for_each(process::default_action); // for processors
         let poller = Poller::new(PROCESSOR + directories.len()).tried("create poll", "")?;
         poller.watch(&signals, SIGNALS).tried("watch signals", "")?;
-        let input = fd::standard_input();
-        // A file cannot be watched, and need not be: it can always be read.
-        let _ = poller.watch(input, INPUT);
         let bytes = Pages::new(settings.block).tried("allocate buffer", "")?;
         Ok(Program {
             tools: Tools { voice, poller, mask },
             signals,
-            input,
+            input: fd::standard_input(),
             logs: directories.into_iter().map(|name| Log::new(name, &settings)).collect(),
             block: Block { bytes, start: 0, end: 0, arrived: Duration::ZERO },
             cutter: Cutter::new(settings.line, settings.replace.clone()),
@@ -149,9 +145,7 @@ impl Program {
             if self.is_done() {
                 break;
             }
-            let has_input = self.may_read() && self.has_input();
-            let is_told_of_input = self.wait(if has_input { Some(Duration::ZERO) } else { self.time_left() });
-            if (has_input || is_told_of_input) && self.may_read() {
+            if self.wait() && self.may_read() {
                 self.read();
             }
         }
@@ -201,7 +195,6 @@ impl Program {
     fn may_read(&mut self) -> bool {
         if self.next_block.is_some_and(|at| at <= clock::now()) {
             self.next_block = None;
-            let _ = self.tools.poller.watch(self.input, INPUT);
         }
         self.over.is_none() && self.next_block.is_none() && self.block.is_empty() && !self.is_stuck()
     }
@@ -218,9 +211,11 @@ impl Program {
         next.map(|moment| moment.saturating_duration_since(clock::now()))
     }
 
-    /// Waits for the next event and answers it, unless it is input: whether it was that, too.
-    fn wait(&mut self, timeout: Option<Duration>) -> bool {
+    /// Waits for the next event and answers it, unless it is input: whether there is some to read.
+    fn wait(&mut self) -> bool {
         const AGAIN: Duration = Duration::from_secs(1);
+        let input = self.may_read().then_some(self.input);
+        let timeout = self.time_left();
         let timeout =
             if self.must_answer { Some(timeout.map_or(AGAIN, |timeout| timeout.min(AGAIN))) } else { timeout };
         if self.rests_at.is_some_and(|at| at <= clock::now()) {
@@ -228,14 +223,13 @@ impl Program {
         }
         let Tools { poller, voice, .. } = &mut self.tools;
         let complain = |error| voice.warn_failure(&Failure::new("wait for events", "", error));
-        let is_blind = !poller.wait_anyhow(timeout, complain);
-        let is_told_of_input = !is_blind && self.tools.poller.ready().any(|key| key == INPUT);
-        if is_blind || self.must_answer || self.tools.poller.ready().any(|key| key == SIGNALS) {
+        let found = poller.wait_or_input_anyhow(input, timeout, complain);
+        if found.is_none() || self.must_answer || self.tools.poller.ready().any(|key| key == SIGNALS) {
             self.answer_signals();
         }
         let is_last = self.over.is_some();
         self.logs.iter_mut().for_each(|log| log.reap(&self.tools, is_last));
-        is_told_of_input
+        found == Some(true)
     }
 
     /// Gives memory back that is not in use, in case it is quiet for long.
@@ -345,7 +339,6 @@ impl Program {
         let is_shut = self.gate.as_ref().is_some_and(Gate::is_shut);
         if has_read && is_shut && self.next_block.is_none() && self.over.is_none() {
             self.next_block = Some(clock::now() + BETWEEN_BLOCKS);
-            let _ = self.tools.poller.forget(self.input); // what comes meanwhile is no reason to wake up
         }
     }
 

@@ -114,14 +114,46 @@ impl Poller {
         }
     }
 
-    /// The same for whoever goes on in any case, as with [`Patience`]; false when that failed.
+    /// The same, or until `input` can be read, which is not watched: whether it can.
+    ///
+    /// For a pipe that much comes through: where it is watched, each write to it takes longer.
+    pub fn wait_or_input(&mut self, input: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> io::Result<bool> {
+        self.events.clear();
+        let [has_input, has_events] = wait([input, Some(self.as_fd())], timeout)?;
+        if has_events {
+            self.wait(Some(Duration::ZERO))?;
+        }
+        Ok(has_input)
+    }
+
+    /// [`Poller::wait`] for whoever goes on in any case, as with [`Patience`]; false when that failed.
     pub fn wait_anyhow(&mut self, timeout: Option<Duration>, complain: impl FnOnce(io::Error)) -> bool {
         let result = self.wait(timeout);
-        let is_told = self.patience.with(result, timeout, complain).is_some();
-        if !is_told {
+        self.anyhow(result, timeout, complain).is_some()
+    }
+
+    /// [`Poller::wait_or_input`] in the same way; None when that failed.
+    pub fn wait_or_input_anyhow(
+        &mut self,
+        input: Option<BorrowedFd<'_>>,
+        timeout: Option<Duration>,
+        complain: impl FnOnce(io::Error),
+    ) -> Option<bool> {
+        let result = self.wait_or_input(input, timeout);
+        self.anyhow(result, timeout, complain)
+    }
+
+    fn anyhow<T>(
+        &mut self,
+        result: io::Result<T>,
+        timeout: Option<Duration>,
+        complain: impl FnOnce(io::Error),
+    ) -> Option<T> {
+        let found = self.patience.with(result, timeout, complain);
+        if found.is_none() {
             self.events.clear();
         }
-        is_told
+        found
     }
 
     /// The keys that the last wait found ready.
