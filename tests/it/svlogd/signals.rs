@@ -1,5 +1,8 @@
 //! Signals, and directories that come and go meanwhile.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 #[test]
@@ -58,6 +61,61 @@ fn term_loses_neither_what_is_in_the_pipe_nor_a_partial_line() {
     assert_eq!(running.terminate(), Some(0));
     assert!(place.read("main/current") == lines + "partial\n");
     assert_eq!(mode(&place.path("main/current")), 0o744);
+}
+
+/// Writes numbered lines, each with a write of its own and as fast as it can, while it `goes_on` and somebody reads: how
+/// many.
+fn flood(mut stdin: ChildStdin, goes_on: &AtomicBool) -> usize {
+    let mut count = 0;
+    while goes_on.load(Ordering::Relaxed) && stdin.write_all(format!("line {count}\n").as_bytes()).is_ok() {
+        count += 1;
+    }
+    count
+}
+
+fn flooded(count: usize) -> String {
+    (0..count).map(|number| format!("line {number}\n")).collect()
+}
+
+fn has_more_than(place: &Place, bytes: u64) -> bool {
+    fs::metadata(place.path("main/current")).is_ok_and(|current| current.len() > bytes)
+}
+
+#[test]
+fn signals_are_answered_in_a_flood_and_every_line_arrives_whole_and_in_order() {
+    let place = Place::with_main("s0\nn0\n");
+    let mut running = place.start();
+    let stdin = running.stdin.take().unwrap();
+    let goes_on = Arc::new(AtomicBool::new(true));
+    let told = Arc::clone(&goes_on);
+    let writer = thread::spawn(move || flood(stdin, &told));
+    for _ in 0..10 {
+        place.wait_until("main", || has_more_than(&place, 0));
+        running.signal(Signal::SIGALRM);
+        running.hear(&["sigalarm received."]);
+        running.signal(Signal::SIGHUP);
+        running.hear(&["sighangup received."]);
+        running.hear(&["append: main/current", "new: main/current"]);
+    }
+    goes_on.store(false, Ordering::Relaxed);
+    let count = writer.join().unwrap();
+    assert_eq!(running.end(), Some(0));
+    assert!(place.whole_log("main") == flooded(count), "not the {count} lines that were written");
+}
+
+#[test]
+fn term_in_a_flood_ends_it_after_a_whole_line() {
+    let place = Place::with_main("s0\n");
+    let mut running = place.start();
+    let stdin = running.stdin.take().unwrap();
+    let writer = thread::spawn(|| flood(stdin, &AtomicBool::new(true)));
+    place.wait_until("main", || has_more_than(&place, 100_000));
+    assert_eq!(running.terminate(), Some(0));
+    let written = writer.join().unwrap();
+    let log = place.read("main/current");
+    let count = log.lines().count();
+    assert!(log == flooded(count), "not the first {count} lines of {written}");
+    assert!(count <= written);
 }
 
 #[test]
