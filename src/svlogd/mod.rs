@@ -45,6 +45,12 @@ const LAST_BLOCKS: usize = 16;
 const MANY: usize = 4096;
 const REST_AFTER: Duration = Duration::from_secs(1);
 
+/// After a block of fewer bytes than that from a pipe, and where more are there already, so much time is left for more
+/// to come. The kernel adds up to its timer slack, by default 50 microseconds. In short writes it takes 200 to fill a
+/// pipe.
+const FEW: usize = 1024;
+const AFTER_FEW: Duration = Duration::from_micros(20);
+
 const SIGNALS: usize = 0;
 /// The end of a processor, whosever it is.
 const PROCESSOR: usize = 1;
@@ -87,6 +93,8 @@ struct Program {
     tools: Tools,
     signals: Signals,
     input: BorrowedFd<'static>,
+    /// Whether what comes in can gather: from a terminal or a socket it may come a line a read in any case.
+    is_pipe: bool,
     logs: Vec<Log>,
     block: Block,
     cutter: Cutter,
@@ -120,11 +128,13 @@ impl Program {
         TAKEN.into_iter().for_each(process::default_action); // for processors
         let poller = Poller::new(PROCESSOR + directories.len()).tried("create poll", "")?;
         poller.watch(&signals, SIGNALS).tried("watch signals", "")?;
+        let input = fd::standard_input();
         let bytes = Pages::new(settings.block).tried("allocate buffer", "")?;
         Ok(Program {
             tools: Tools { voice, poller, mask },
             signals,
-            input: fd::standard_input(),
+            input,
+            is_pipe: fd::is_pipe(input),
             logs: directories.into_iter().map(|name| Log::new(name, &settings)).collect(),
             block: Block { bytes, start: 0, end: 0, arrived: Duration::ZERO },
             cutter: Cutter::new(settings.line, settings.replace.clone()),
@@ -275,9 +285,9 @@ impl Program {
     /// Reads what is in the pipe at this moment and writes it, with a newline where the last line lacks one.
     fn terminate(&mut self) {
         self.tools.voice.info(&[b"sigterm received."]);
-        self.next_block = None;
         for _ in 0..LAST_BLOCKS {
             self.work();
+            self.next_block = None;
             if !(self.may_read() && self.has_input()) {
                 break;
             }
@@ -336,10 +346,21 @@ impl Program {
             }
             self.block.start += taken;
         }
-        let is_shut = self.gate.as_ref().is_some_and(Gate::is_shut);
-        if has_read && is_shut && self.next_block.is_none() && self.over.is_none() {
-            self.next_block = Some(clock::now() + BETWEEN_BLOCKS);
+        if has_read && self.next_block.is_none() && self.over.is_none() {
+            self.next_block = self.pause().map(|pause| clock::now() + pause);
         }
+    }
+
+    /// How long nothing is read after a block.
+    ///
+    /// Lines that are written one by one, faster than they are taken, gather meanwhile: a read for each would keep two
+    /// processors busy, and the writer waiting for the pipe. A line after which nothing comes is not waited with.
+    fn pause(&self) -> Option<Duration> {
+        if self.gate.as_ref().is_some_and(Gate::is_shut) {
+            return Some(BETWEEN_BLOCKS);
+        }
+        let is_flood = self.is_pipe && self.block.end < FEW && self.has_input();
+        is_flood.then_some(AFTER_FEW)
     }
 
     /// Writes the whole lines that the block begins with, after what waits, if nothing stands before them and it is

@@ -155,6 +155,11 @@ fn is_ready(fd: BorrowedFd<'_>, event: libc::c_short) -> io::Result<bool> {
     look(fd, event).map(|found| found != 0)
 }
 
+/// Whether `fd` is a pipe or a FIFO.
+pub fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    fstat(fd).is_ok_and(|found| found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits())
+}
+
 /// How many bytes are in the pipe or FIFO `fd`.
 pub fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut count: libc::c_int = 0;
