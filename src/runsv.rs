@@ -57,6 +57,9 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// commands.
 const MOST_ENDS: usize = 64;
 
+/// So much of the stack takes whatever is done often, without a start: bytes.
+const ROOM: usize = 2816;
+
 const ARGUMENTS: &str = "dir";
 
 /// What runsv takes.
@@ -306,7 +309,12 @@ impl Supervisor {
         ))
     }
 
-    fn run(mut self: Box<Self>) -> u8 {
+    fn run(self: Box<Self>) -> u8 {
+        memory::with_room(ROOM, || self.serve())
+    }
+
+    #[inline(never)]
+    fn serve(mut self: Box<Self>) -> u8 {
         self.begin();
         while !self.settle() {
             if self.upgrade_is_due && self.is_at_rest() {
@@ -463,6 +471,7 @@ impl Supervisor {
     }
 
     /// Reaps children that have ended: those that were started here, and what these left to this process.
+    #[inline(never)]
     fn reap_children(&mut self) {
         self.must_reap = false;
         for _ in 0..MOST_ENDS {
@@ -501,6 +510,7 @@ impl Supervisor {
     }
 
     /// Deals with the ends that were noted, and if children were reaped with those of leftovers.
+    #[inline(never)]
     fn bury(&mut self, has_reaped: bool) {
         for who in [Who::Main, Who::Log] {
             let Some(side) = self.side(who) else { continue };
@@ -523,6 +533,7 @@ impl Supervisor {
     }
 
     /// Obeys control bytes as long as there are any and the service can take them.
+    #[inline(never)]
     fn obey(&mut self, who: Who) {
         while self.pair.get(who).is_some_and(|service| service.takes_commands()) {
             let Ok(next) = self.side(who).map_or(Ok(None), Side::next_control_byte) else { return self.look_later() };
@@ -542,6 +553,7 @@ impl Supervisor {
         self.look_again = Some(clock::now() + FIRST_RETRY);
     }
 
+    #[inline(never)]
     fn keep_deadlines(&mut self) {
         self.look_after_files();
         let now = clock::now();
@@ -563,9 +575,7 @@ impl Supervisor {
     #[inline(never)]
     fn settle(&mut self) -> bool {
         loop {
-            let (pair, joint) = self.pair.settle(clock::now());
-            self.pair = pair;
-            match joint {
+            match self.pair.settle(clock::now()) {
                 None => return false,
                 Some(Joint::Quit) => return true,
                 Some(Joint::CloseInput) => {
@@ -596,9 +606,8 @@ impl Supervisor {
 
     /// Steps the model and does what it says; a deed that fails is its next event.
     fn apply(&mut self, who: Who, event: Event) {
-        let (pair, actions) = self.pair.step(who, event, clock::now());
-        self.pair = pair;
-        for action in actions {
+        let actions = self.pair.step(who, event, clock::now());
+        for action in actions.iter() {
             if let Some(answer) = self.carry_out(who, action) {
                 self.apply(who, answer);
                 if answer == Event::NotStarted {
@@ -610,6 +619,7 @@ impl Supervisor {
         self.forget_reasons_of_rest(who);
     }
 
+    #[inline(never)]
     fn carry_out(&mut self, who: Who, action: Action) -> Option<Event> {
         match action {
             Action::Publish | Action::Hook(_) => {} // without such a hook the next record follows at once
@@ -624,7 +634,10 @@ impl Supervisor {
                 None
             }
             Action::Hook(_) if who == Who::Log => Some(Event::HookEnded(Hooked::Absent)),
-            Action::Hook(control) => self.start_hook(control).map(Event::HookEnded),
+            Action::Hook(control) => match self.look_for_hook(control) {
+                Some(outcome) => Some(Event::HookEnded(outcome)),
+                None => self.start_hook(control).map(Event::HookEnded),
+            },
             Action::LookForLeftovers if who == Who::Log => Some(Event::Left(None)),
             Action::LookForLeftovers => Some(Event::Left(self.look_for_leftovers())),
             Action::NameLeftovers(fate) => {
@@ -649,12 +662,7 @@ impl Supervisor {
                 None
             }
             Action::KillHook => {
-                if let Some(hook) = &self.hook {
-                    let _ = hook.signal(Signal::SIGKILL as i32, Addressee::Process);
-                    let text = "was killed: it took too long or was in the way";
-                    self.speaker.warn(format!("control hook {text}"));
-                    self.explain_killed_hook(text);
-                }
+                self.kill_hook();
                 None
             }
             Action::Stamp => {
@@ -669,14 +677,29 @@ impl Supervisor {
                 None
             }
             Action::SayPause(times, pause) => {
-                let script = if who == Who::Main { "./run" } else { "./log/run" };
-                let text = format!("{script} ended {times} times in a row within a second");
-                let pause = humantime::format_duration(pause);
-                self.speaker.warn(format!("{text}: next start in {pause}"));
-                self.explain(who, Cause::Pause, Some(format!("{text}: pause of {pause}").as_bytes()));
+                self.say_pause(who, times, pause);
                 None
             }
         }
+    }
+
+    #[inline(never)]
+    fn kill_hook(&mut self) {
+        if let Some(hook) = &self.hook {
+            let _ = hook.signal(Signal::SIGKILL as i32, Addressee::Process);
+            let text = "was killed: it took too long or was in the way";
+            self.speaker.warn(format!("control hook {text}"));
+            self.explain_killed_hook(text);
+        }
+    }
+
+    #[inline(never)]
+    fn say_pause(&mut self, who: Who, times: u8, pause: Duration) {
+        let script = if who == Who::Main { "./run" } else { "./log/run" };
+        let text = format!("{script} ended {times} times in a row within a second");
+        let pause = humantime::format_duration(pause);
+        self.speaker.warn(format!("{text}: next start in {pause}"));
+        self.explain(who, Cause::Pause, Some(format!("{text}: pause of {pause}").as_bytes()));
     }
 
     /// Opens an end of the log pipe that is nobody else's.
@@ -690,6 +713,7 @@ impl Supervisor {
     }
 
     /// Starts `run`, or `finish` after `death`.
+    #[inline(never)]
     fn start(&mut self, who: Who, death: Option<Death>) -> Option<Event> {
         let finish = match death.map(Death::finish_arguments) {
             None => None,
@@ -763,23 +787,27 @@ impl Supervisor {
         Event::NotStarted
     }
 
-    /// Starts the hook of `control`; or says at once what came of it.
-    fn start_hook(&mut self, control: Control) -> Option<Hooked> {
-        let name = format!("control/{}", char::from(control.byte()));
+    /// What is known at once of the hook of `control`; None for one that is to be started.
+    #[inline(never)]
+    fn look_for_hook(&mut self, control: Control) -> Option<Hooked> {
+        let name = hook_name(control);
         match fs::metadata(&name) {
-            Ok(found) if found.permissions().mode() & 0o100 != 0 => {}
+            Ok(found) if found.permissions().mode() & 0o100 != 0 => return None,
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let failure = Failure::new("stat", &name, error);
                 self.speaker.warn_failure(&failure);
                 self.bad_hook = Some(control);
                 self.explain(Who::Main, Cause::Hook, Some(&failure.text()));
-                return Some(Hooked::Absent);
             }
-            _ => {
-                self.forget_hook_reason(control);
-                return Some(Hooked::Absent);
-            }
+            _ => self.forget_hook_reason(control),
         }
+        Some(Hooked::Absent)
+    }
+
+    /// Starts the hook of `control`; or says at once what came of it.
+    #[inline(never)]
+    fn start_hook(&mut self, control: Control) -> Option<Hooked> {
+        let name = hook_name(control);
         self.write_owed(Who::Main);
         let pid = self.main.process.as_ref().map_or(String::new(), |process| process.pid().to_string());
         let Ok(argv) = Argv::new([&name, &pid]) else { return Some(Hooked::Refused) };
@@ -1027,6 +1055,10 @@ fn has_log_directory(speaker: &Speaker) -> bool {
 /// Whether `run` is followed by `finish`: as in the original, if it can be read.
 fn has_finish() -> bool {
     file::open_read("finish").is_ok()
+}
+
+fn hook_name(control: Control) -> String {
+    ["control/", char::from(control.byte()).encode_utf8(&mut [0; 4])].concat()
 }
 
 fn place_of(who: Who) -> Place {

@@ -5,8 +5,8 @@ mod probe;
 mod repair;
 pub mod why;
 
-use std::cell::Cell;
-use std::ffi::OsStr;
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, OsStr};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -63,8 +63,17 @@ struct Paths {
 /// A file that is replaced as a whole by renaming.
 #[derive(Clone, Copy)]
 struct Replaced {
-    new: &'static str,
     path: &'static str,
+    /// The same, and `path.new`, as the kernel wants them.
+    name: &'static CStr,
+    new: &'static CStr,
+}
+
+const fn name(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(name) => name,
+        Err(_) => c"", // each of them ends with its NUL
+    }
 }
 
 /// The names in the `supervise/` at `$directory`, that of the service directory `$service`.
@@ -86,7 +95,11 @@ macro_rules! paths {
         }
     };
     (replaced $directory:literal, $name:literal) => {
-        Replaced { new: concat!($directory, "/", $name, ".new"), path: concat!($directory, "/", $name) }
+        Replaced {
+            path: concat!($directory, "/", $name),
+            name: name(concat!($directory, "/", $name, "\0")),
+            new: name(concat!($directory, "/", $name, ".new\0")),
+        }
     };
 }
 
@@ -157,7 +170,7 @@ impl Locked {
         let mut bytes = [0; BOOK_BYTES + 1];
         let length = file.read_at(&mut bytes, 0).tried("read", path)?;
         let left = Book::decode(&bytes[..length]).filter(|book| book.was_left_in(world));
-        let book = Cell::new(left.unwrap_or(Book::new(world)));
+        let book = RefCell::new(left.unwrap_or(Book::new(world)));
         Ok(Notes { path, file, left: left.map(Box::new), book, is_saved: Cell::new(false) })
     }
 
@@ -251,7 +264,7 @@ impl Dropped {
 
     /// The log tells of it now.
     pub fn forget(&self) {
-        let _ = fs::remove_file(self.file.path);
+        let _ = file::remove(self.file.name);
     }
 }
 
@@ -263,7 +276,7 @@ pub struct Notes {
     file: File,
     left: Option<Box<Book>>,
     /// What is noted now.
-    book: Cell<Book>,
+    book: RefCell<Book>,
     /// Whether the file says so.
     is_saved: Cell<bool>,
 }
@@ -277,7 +290,7 @@ impl Notes {
     /// Opens another file of the name, and notes there what is noted here.
     pub fn reopen(&mut self) -> Result<(), Failure> {
         self.file = file::open_for_notes(self.path).tried("open", self.path)?;
-        self.save(self.book.get())
+        self.save()
     }
 
     /// Whether the file says what was noted.
@@ -293,33 +306,39 @@ impl Notes {
     /// From now on what is noted counts, and what was left does not.
     pub fn begin(&mut self) -> Result<(), Failure> {
         self.left = None;
-        self.save(self.book.get())
+        self.save()
     }
 
     /// Notes a process, and the record of it that is to come.
     pub fn write(&self, place: Place, note: Note, record: Option<Record>) -> Result<(), Failure> {
-        let book = self.book.get().with_note(place, note);
-        self.save(record.map_or(book, |record| book.with_record(place, record)))
+        {
+            let mut book = self.book.borrow_mut();
+            book.set_note(place, note);
+            if let Some(record) = record {
+                book.set_record(place, record);
+            }
+        }
+        self.save()
     }
 
     /// Notes what is about to be recorded, and whatever could not be noted before.
     pub fn record(&self, place: Place, record: Record) -> Result<(), Failure> {
-        let book = self.book.get().with_record(place, record);
-        if self.is_saved.get() && book == self.book.get() {
+        if self.is_saved.get() && self.book.borrow().record(place) == Some(record) {
             return Ok(());
         }
-        self.save(book)
+        self.book.borrow_mut().set_record(place, record);
+        self.save()
     }
 
     /// Nothing that was noted counts any more: the supervisor ends in order.
     pub fn close(&self) -> Result<(), Failure> {
-        self.save(self.book.get().closed())
+        self.book.borrow_mut().close();
+        self.save()
     }
 
-    fn save(&self, book: Book) -> Result<(), Failure> {
-        self.book.set(book);
+    fn save(&self) -> Result<(), Failure> {
         self.is_saved.set(false);
-        self.file.write_all_at(&book.encode(), 0).tried("write", self.path)?;
+        self.file.write_all_at(&self.book.borrow().encode(), 0).tried("write", self.path)?;
         self.is_saved.set(true);
         Ok(())
     }
@@ -336,9 +355,9 @@ impl Home {
             return Ok(None);
         }
         let path = self.paths.ok;
-        let _ = file::make_fifo(path.as_ref(), 0o600); // one that is there will do
+        let made = file::make_fifo(path.as_ref(), 0o600); // one that is there will do
         let ok = file::open_read(path).tried("read", path)?;
-        let is_fifo = ok.metadata().is_ok_and(|found| found.file_type().is_fifo());
+        let is_fifo = made.is_ok() || ok.metadata().is_ok_and(|found| found.file_type().is_fifo());
         self.ok = Some(ok);
         Ok((!is_fifo).then(|| not_a_fifo(path)))
     }
@@ -425,7 +444,7 @@ impl Home {
                 file.write(&[line, b"\n"].concat())?;
                 file.put_in_place()?;
             }
-            None => match fs::remove_file(file.path) {
+            None => match file::remove(file.name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(Failure::new("remove", file.path, error));
                 }
@@ -452,18 +471,19 @@ impl AsFd for Home {
 impl Replaced {
     /// Writes the new file, whole or not at all.
     fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut file = file::open_truncate(self.new).tried("open", self.new)?;
+        let failure = |deed, error| Failure::new(deed, [self.path, ".new"].concat(), error);
+        let mut file = file::open_truncate(self.new).map_err(|error| failure("open", error))?;
         if let Err(error) = file.write_all(bytes) {
-            let _ = fs::remove_file(self.new);
-            return Err(Failure::new("write", self.new, error));
+            let _ = file::remove(self.new);
+            return Err(failure("write", error));
         }
         Ok(())
     }
 
     fn put_in_place(&self) -> Result<(), Failure> {
-        fs::rename(self.new, self.path).map_err(|error| {
-            let name = self.new.rsplit('/').next().unwrap_or_default();
-            Failure::new("rename", [name, " to ", self.path].concat(), error)
+        file::rename(self.new, self.name).map_err(|error| {
+            let name = self.path.rsplit('/').next().unwrap_or_default();
+            Failure::new("rename", [name, ".new to ", self.path].concat(), error)
         })
     }
 }

@@ -345,12 +345,11 @@ impl World {
     }
 
     fn apply(&mut self, who: Who, event: Event) -> Result<(), Stop> {
-        let (pair, actions) = self.pair.step(who, event, self.now);
-        self.pair = pair;
-        if actions.into_iter().count() == Actions::CAPACITY {
+        let actions = self.pair.step(who, event, self.now);
+        if actions.iter().count() == Actions::CAPACITY {
             return broken("no room is left for more actions");
         }
-        for action in actions {
+        for action in actions.iter() {
             if let Some(answer) = self.deed(who, action)? {
                 self.apply(who, answer)?;
                 if answer == Event::NotStarted {
@@ -441,9 +440,7 @@ impl World {
 
     fn settle(&mut self) -> Result<(), Stop> {
         loop {
-            let (pair, joint) = self.pair.settle(self.now);
-            self.pair = pair;
-            match joint {
+            match self.pair.settle(self.now) {
                 None => return Ok(()),
                 Some(Joint::Quit) => {
                     let has_left = self.left && self.rule != Some(Rule::Keep);
@@ -532,8 +529,9 @@ impl World {
     }
 
     fn means_nothing(&self, who: Who, event: Event) -> Result<(), String> {
-        let (pair, actions) = self.pair.step(who, event, self.now);
-        if !self.late && (pair != self.pair || actions.into_iter().next().is_some()) {
+        let mut pair = self.pair;
+        let actions = pair.step(who, event, self.now);
+        if !self.late && (pair != self.pair || actions.iter().next().is_some()) {
             return Err(format!("{event:?} of {who:?} cannot be, and means something"));
         }
         Ok(())

@@ -218,10 +218,9 @@ impl Book {
         self.notes[place.index()]
     }
 
-    /// The same with a process of one of them.
-    pub fn with_note(mut self, place: Place, note: Note) -> Book {
+    /// Notes a process of one of them.
+    pub fn set_note(&mut self, place: Place, note: Note) {
         self.notes[place.index()] = Some(note);
-        self
     }
 
     /// What was last to be recorded of one of them. Of a hook there is no record.
@@ -229,12 +228,11 @@ impl Book {
         self.records.get(place.index()).copied().flatten()
     }
 
-    /// The same with what is recorded of one of them.
-    pub fn with_record(mut self, place: Place, new: Record) -> Book {
+    /// Notes what is recorded of one of them.
+    pub fn set_record(&mut self, place: Place, new: Record) {
         if let Some(record) = self.records.get_mut(place.index()) {
             *record = Some(new);
         }
-        self
     }
 
     /// Whether the end of its last process was dealt with: it was recorded as down after it had begun.
@@ -251,9 +249,9 @@ impl Book {
         now.checked_sub(record.changed).filter(|_| is_it)
     }
 
-    /// The same book after its supervisor ended in order.
-    pub fn closed(self) -> Book {
-        Book { serving: false, ..Book::new(self.world) }
+    /// Its supervisor ended in order.
+    pub fn close(&mut self) {
+        *self = Book { serving: false, ..Book::new(self.world) };
     }
 }
 
@@ -313,7 +311,9 @@ mod tests {
         let (paused, want, got_term, state) = (false, Want::Exit, true, State::Run);
         let status = Status { since, pid: 258, paused, want, got_term, state };
         let record = Record { status, once: true, changed: Duration::from_nanos(0x102) };
-        let book = Book::new(WORLD).with_note(Place::Log, note()).with_record(Place::Log, record);
+        let mut book = Book::new(WORLD);
+        book.set_note(Place::Log, note());
+        book.set_record(Place::Log, record);
         let mut wanted = b"homerun10123456789abcdef\x01\0\0\xf0\0\0\0\0\x01\0\0\0\0\0\0\0".to_vec();
         wanted.extend([0; 32]);
         wanted.extend(note().encode());
@@ -345,7 +345,9 @@ mod tests {
     fn a_book_counts_in_its_world_and_until_it_is_closed() {
         let book = Book::new(WORLD);
         assert!(book.was_left_in(WORLD));
-        assert!(!book.closed().was_left_in(WORLD), "its supervisor ended in order");
+        let mut closed = book;
+        closed.close();
+        assert!(!closed.was_left_in(WORLD), "its supervisor ended in order");
         assert!(!book.was_left_in(World { boot: [0; 16], ..WORLD }), "the machine was started again");
         assert!(!book.was_left_in(World { pid_namespace: 1, ..WORLD }), "that was in another container");
     }
@@ -358,7 +360,10 @@ mod tests {
         let changed = Duration::from_secs(100);
         let note = Note { asked: changed, noted: changed, ..note() };
         let record = Record { status, once: false, changed };
-        (Book::new(WORLD).with_note(Place::Main, note).with_record(Place::Main, record), status)
+        let mut book = Book::new(WORLD);
+        book.set_note(Place::Main, note);
+        book.set_record(Place::Main, record);
+        (book, status)
     }
 
     #[test]
@@ -372,7 +377,9 @@ mod tests {
         assert_eq!(age(&status, World { boot: [0; 16], ..WORLD }, 107), None, "that was before the machine started");
         let later = Status { since: Label::of(Duration::from_secs(1_000_001)), ..status };
         assert_eq!(age(&later, WORLD, 107), None, "another supervisor wrote it");
-        assert_eq!(book.closed().age(Place::Main, &status, WORLD, Duration::from_secs(107)), None);
+        let mut closed = book;
+        closed.close();
+        assert_eq!(closed.age(Place::Main, &status, WORLD, Duration::from_secs(107)), None);
     }
 
     #[test]
@@ -380,7 +387,9 @@ mod tests {
         let (book, status) = running();
         let down = |changed: u64| {
             let status = Status { pid: 0, state: State::Down, ..status };
-            book.with_record(Place::Main, Record { status, once: false, changed: Duration::from_secs(changed) })
+            let mut book = book;
+            book.set_record(Place::Main, Record { status, once: false, changed: Duration::from_secs(changed) });
+            book
         };
         assert!(!book.has_buried(Place::Main));
         assert!(down(101).has_buried(Place::Main));

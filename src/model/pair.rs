@@ -69,25 +69,20 @@ impl Pair {
         }
     }
 
-    /// The pair after `event` happened to `who`, and what to do for `who`.
-    pub fn step(mut self, who: Who, event: Event, now: Instant) -> (Pair, Actions) {
-        let (service, actions) = match (who, self.log) {
+    /// Becomes what it is after `event` happened to `who`, and gives what to do for `who`.
+    pub fn step(&mut self, who: Who, event: Event, now: Instant) -> Actions {
+        match (who, &mut self.log) {
             (Who::Main, _) => self.main.step(event, now),
             (Who::Log, Some(log)) => log.step(event, now),
-            (Who::Log, None) => return (self, Actions::none()),
-        };
-        match who {
-            Who::Main => self.main = service,
-            Who::Log => self.log = Some(service),
+            (Who::Log, None) => Actions::none(),
         }
-        (self, actions)
     }
 
     /// What is due for both together; ask after every step, until there is nothing.
-    pub fn settle(mut self, now: Instant) -> (Pair, Option<Joint>) {
+    pub fn settle(&mut self, now: Instant) -> Option<Joint> {
         let main_is_gone = self.main.want() == Want::Exit && self.main.is_settled_down();
         let log_is_gone = self.log.is_none_or(|log| log.is_settled_down());
-        let joint = match self.phase {
+        match self.phase {
             Phase::Serving if main_is_gone && self.log.is_none() => Some(Joint::Quit),
             Phase::Serving if main_is_gone => {
                 self.phase = Phase::Draining;
@@ -105,8 +100,7 @@ impl Pair {
                 Some(Joint::ReopenInput)
             }
             Phase::Serving | Phase::Draining | Phase::Reopening(..) => None,
-        };
-        (self, joint)
+        }
     }
 
     /// Whether another supervisor could go on from the notes of this one: see [`Service::is_at_rest`].
@@ -154,10 +148,10 @@ mod tests {
     use crate::model::service::{Action, Death, Hooked};
 
     /// Steps `pair` and answers every hook, and every look for leftovers, with "there is none".
-    fn step(pair: Pair, who: Who, event: Event, now: Instant) -> (Pair, Vec<Action>) {
-        let (mut pair, actions) = pair.step(who, event, now);
+    fn step(mut pair: Pair, who: Who, event: Event, now: Instant) -> (Pair, Vec<Action>) {
+        let actions = pair.step(who, event, now);
         let mut done = Vec::new();
-        for action in actions {
+        for action in actions.iter() {
             done.push(action);
             let answer = match action {
                 Action::Hook(_) => Event::HookEnded(Hooked::Absent),
@@ -169,6 +163,11 @@ mod tests {
             done.extend(more);
         }
         (pair, done)
+    }
+
+    fn settle(mut pair: Pair, now: Instant) -> (Pair, Option<Joint>) {
+        let joint = pair.settle(now);
+        (pair, joint)
     }
 
     fn died(pair: Pair, who: Who, now: Instant) -> Pair {
@@ -184,25 +183,25 @@ mod tests {
     fn exit_stops_the_service_then_the_log_then_the_supervisor() {
         let now = Instant::now();
         let (pair, _) = step(running(now), Who::Main, Event::Control(Control::Exit), now);
-        let (pair, joint) = pair.settle(now);
+        let (pair, joint) = settle(pair, now);
         assert_eq!(joint, None, "the service still runs");
-        let (pair, joint) = died(pair, Who::Main, now).settle(now);
+        let (pair, joint) = settle(died(pair, Who::Main, now), now);
         assert_eq!(joint, Some(Joint::CloseInput));
         let (pair, _) = step(pair, Who::Log, Event::InputEnded, now);
-        assert_eq!(pair.settle(now).1, None, "the log service still reads");
-        assert_eq!(died(pair, Who::Log, now).settle(now).1, Some(Joint::Quit));
+        assert_eq!(settle(pair, now).1, None, "the log service still reads");
+        assert_eq!(settle(died(pair, Who::Log, now), now).1, Some(Joint::Quit));
     }
 
     #[test]
     fn up_while_the_log_service_drains_brings_both_back_with_a_new_pipe() {
         let now = Instant::now();
         let (pair, _) = step(running(now), Who::Main, Event::Control(Control::Exit), now);
-        let (pair, _) = died(pair, Who::Main, now).settle(now);
+        let (pair, _) = settle(died(pair, Who::Main, now), now);
         let (pair, _) = step(pair, Who::Log, Event::InputEnded, now);
         let later = now + Duration::from_secs(5);
         let (pair, actions) = step(pair, Who::Main, Event::Control(Control::Up), later);
         assert!(!actions.contains(&Action::Start), "there is no pipe to write to");
-        let (pair, joint) = died(pair, Who::Log, later).settle(later);
+        let (pair, joint) = settle(died(pair, Who::Log, later), later);
         assert_eq!(joint, Some(Joint::ReopenInput));
         let pair = pair.reopened();
         let (pair, log) = step(pair, Who::Log, Event::Tick, later);
@@ -214,15 +213,15 @@ mod tests {
     fn a_pipe_that_cannot_be_made_is_tried_again_with_growing_pauses() {
         let mut now = Instant::now();
         let (pair, _) = step(running(now), Who::Main, Event::Control(Control::Exit), now);
-        let (pair, _) = died(pair, Who::Main, now).settle(now);
+        let (pair, _) = settle(died(pair, Who::Main, now), now);
         let (pair, _) = step(pair, Who::Log, Event::InputEnded, now);
         let (pair, _) = step(pair, Who::Main, Event::Control(Control::Up), now);
         let mut pair = died(pair, Who::Log, now);
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            let (next, joint) = pair.settle(now);
+            let (next, joint) = settle(pair, now);
             assert_eq!(joint, Some(Joint::ReopenInput));
-            assert_eq!(next.settle(now).1, None);
+            assert_eq!(settle(next, now).1, None);
             pair = next;
             let at = pair.deadline().unwrap();
             pauses.push((at - now).as_secs());
@@ -235,11 +234,11 @@ mod tests {
     fn a_failing_log_service_is_given_a_few_more_chances_to_read_what_is_left() {
         let mut now = Instant::now();
         let (pair, _) = step(running(now), Who::Main, Event::Control(Control::Exit), now);
-        let (pair, _) = died(pair, Who::Main, now).settle(now);
+        let (pair, _) = settle(died(pair, Who::Main, now), now);
         let (mut pair, _) = step(pair, Who::Log, Event::InputEnded, now);
         let mut starts = 0;
         for _ in 0..20 {
-            if pair.settle(now).1 == Some(Joint::Quit) {
+            if settle(pair, now).1 == Some(Joint::Quit) {
                 break;
             }
             let crash = Event::Died { death: Death::Killed { signal: 11, core: false }, has_finish: false };
@@ -249,7 +248,7 @@ mod tests {
             starts += actions.iter().filter(|action| **action == Action::Start).count();
             pair = next;
         }
-        assert_eq!((starts, pair.settle(now).1), (2, Some(Joint::Quit)));
+        assert_eq!((starts, settle(pair, now).1), (2, Some(Joint::Quit)));
     }
 
     #[test]
@@ -257,23 +256,23 @@ mod tests {
         let now = Instant::now();
         let pair = step(Pair::new(true, Some(false)), Who::Main, Event::Tick, now).0;
         let (pair, _) = step(pair, Who::Main, Event::Control(Control::Exit), now);
-        let (pair, joint) = died(pair, Who::Main, now).settle(now);
+        let (pair, joint) = settle(died(pair, Who::Main, now), now);
         assert_eq!(joint, Some(Joint::CloseInput));
-        assert_eq!(step(pair, Who::Log, Event::InputEnded, now).0.settle(now).1, Some(Joint::Quit));
+        assert_eq!(settle(step(pair, Who::Log, Event::InputEnded, now).0, now).1, Some(Joint::Quit));
     }
 
     #[test]
     fn a_log_service_that_is_told_to_be_down_while_it_reads_what_is_left_is_down_and_stays_so() {
         let now = Instant::now();
         let (pair, _) = step(running(now), Who::Main, Event::Control(Control::Exit), now);
-        let (pair, _) = died(pair, Who::Main, now).settle(now);
+        let (pair, _) = settle(died(pair, Who::Main, now), now);
         let (pair, _) = step(pair, Who::Log, Event::InputEnded, now);
         let (pair, _) = step(pair, Who::Log, Event::Control(Control::Down), now);
         let killed = Event::Died { death: Death::Killed { signal: 15, core: false }, has_finish: false };
         let (pair, _) = step(pair, Who::Log, killed, now);
-        assert_eq!(pair.settle(now).1, Some(Joint::Quit), "it is not given another chance to read");
+        assert_eq!(settle(pair, now).1, Some(Joint::Quit), "it is not given another chance to read");
         let (pair, _) = step(pair, Who::Main, Event::Control(Control::Up), now);
-        assert_eq!(pair.settle(now).1, Some(Joint::ReopenInput));
+        assert_eq!(settle(pair, now).1, Some(Joint::ReopenInput));
         let later = now + Duration::from_secs(1);
         let (_, actions) = step(pair.reopened(), Who::Log, Event::Tick, later);
         assert_eq!(actions, [], "it was not told to be up again");
@@ -284,10 +283,10 @@ mod tests {
         let now = Instant::now();
         let (pair, _) = step(running(now), Who::Log, Event::Control(Control::Down), now);
         let (pair, _) = step(pair, Who::Main, Event::Control(Control::Exit), now);
-        let (pair, joint) = died(pair, Who::Main, now).settle(now);
+        let (pair, joint) = settle(died(pair, Who::Main, now), now);
         assert_eq!(joint, Some(Joint::CloseInput));
         let (pair, _) = step(pair, Who::Log, Event::InputEnded, now);
         let (pair, _) = step(pair, Who::Log, Event::Control(Control::Up), now);
-        assert_eq!(died(pair, Who::Log, now).settle(now).1, Some(Joint::Quit));
+        assert_eq!(settle(died(pair, Who::Log, now), now).1, Some(Joint::Quit));
     }
 }

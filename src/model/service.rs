@@ -316,10 +316,10 @@ impl Service {
         Service { hook: Some(Hook { deed, live: false, deadline: Some(now + HOOK_DEADLINE) }), ..self }
     }
 
-    /// The service after `event`, and what to do about it, in order.
+    /// Becomes what it is after `event`, and gives what to do about it, in order.
     ///
     /// Total: an event that does not apply changes nothing and asks for nothing.
-    pub fn step(mut self, event: Event, now: Instant) -> (Service, Actions) {
+    pub fn step(&mut self, event: Event, now: Instant) -> Actions {
         let mut actions = Actions::none();
         match event {
             Event::Control(control) => self.obey(control, now, &mut actions),
@@ -333,7 +333,7 @@ impl Service {
             Event::Tick => self.tick(now, &mut actions),
         }
         self.go_on(now, &mut actions);
-        (self, actions)
+        actions
     }
 
     /// When [`Event::Tick`] is due next.
@@ -948,6 +948,11 @@ impl Actions {
         Actions { list: [None; Actions::CAPACITY] }
     }
 
+    /// Each of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Action> + '_ {
+        self.list.iter().copied().flatten()
+    }
+
     /// A signal comes before the record that tells of it: it is no lie, should the supervisor be killed between.
     fn push_signal(&mut self, signal: Sig) {
         self.push_before_record(Action::Kill(signal));
@@ -973,15 +978,6 @@ impl Actions {
         if let Some(free) = self.list.iter_mut().find(|place| place.is_none()) {
             *free = Some(action);
         }
-    }
-}
-
-impl IntoIterator for Actions {
-    type Item = Action;
-    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<Action>, { Actions::CAPACITY }>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.list.into_iter().flatten()
     }
 }
 
@@ -1059,9 +1055,8 @@ mod tests {
         }
 
         fn give(&mut self, event: Event) -> Vec<Action> {
-            let (service, actions) = self.service.step(event, self.now);
-            self.service = service;
-            let actions: Vec<Action> = actions.into_iter().collect();
+            let actions = self.service.step(event, self.now);
+            let actions: Vec<Action> = actions.iter().collect();
             assert!(actions.len() < Actions::CAPACITY, "{event:?} asks for too much: {actions:?}");
             let mut all = Vec::new();
             for action in actions {
@@ -1228,16 +1223,16 @@ mod tests {
 
     #[test]
     fn once_is_not_forgotten_when_no_process_can_be_made() {
-        let (service, now) = (Service::new(Role::Main, false), Instant::now());
-        let (service, _) = service.step(Event::Control(Control::Once), now);
-        let (service, _) = service.step(Event::Left(None), now);
-        let (service, actions) = service.step(Event::HookEnded(Hooked::Absent), now);
-        assert!(actions.into_iter().any(|action| action == Action::Start));
-        let (service, _) = service.step(Event::NotStarted, now);
+        let (mut service, now) = (Service::new(Role::Main, false), Instant::now());
+        service.step(Event::Control(Control::Once), now);
+        service.step(Event::Left(None), now);
+        let actions = service.step(Event::HookEnded(Hooked::Absent), now);
+        assert!(actions.iter().any(|action| action == Action::Start));
+        service.step(Event::NotStarted, now);
         assert_eq!(service.deadline(), Some(now + SECOND), "it is tried again");
-        let (service, _) = service.step(Event::Tick, now + SECOND);
-        let (_, actions) = service.step(Event::Left(None), now + SECOND);
-        assert!(actions.into_iter().any(|action| action == Action::Hook(Control::Up)));
+        service.step(Event::Tick, now + SECOND);
+        let actions = service.step(Event::Left(None), now + SECOND);
+        assert!(actions.iter().any(|action| action == Action::Hook(Control::Up)));
     }
 
     #[test]
@@ -1420,8 +1415,8 @@ mod tests {
     fn a_stop_ends_what_an_earlier_run_left_also_in_the_pause() {
         let mut world = left_by(None);
         world.dies(OK, false);
-        let (_, deeds) = world.service.step(Event::Control(Control::Down), world.now);
-        let deeds: Vec<Action> = deeds.into_iter().collect();
+        let deeds = world.service.clone().step(Event::Control(Control::Down), world.now);
+        let deeds: Vec<Action> = deeds.iter().collect();
         assert_eq!(deeds, [Action::LookForLeftovers, Action::Publish], "no record says before that it is down");
         assert!(world.control(b'd').contains(&Action::EndLeftovers));
         world.clears();

@@ -1,7 +1,7 @@
 //! Files: the open styles of the original, locks, FIFOs, identities.
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -37,13 +37,31 @@ impl Identity {
 
 /// Opens without waiting. Not with open(2), after which musl sets close-on-exec once more, with another call.
 fn open(path: &Path, flags: OFlag, mode: u32) -> io::Result<File> {
+    with_name(path, |name| open_name(name, flags, mode))
+}
+
+fn open_name(name: &CStr, flags: OFlag, mode: u32) -> io::Result<File> {
     let flags = flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     loop {
-        match openat(AT_FDCWD, path, flags, Mode::from_bits_truncate(mode)) {
+        match openat(AT_FDCWD, name, flags, Mode::from_bits_truncate(mode)) {
             Err(Errno::EINTR) => {}
             opened => return Ok(opened?.into()),
         }
     }
+}
+
+/// Gives a path to `deed` as the kernel wants it. What nix copies it to is large, and the stack of a supervisor at rest
+/// shall not have to grow for a short one.
+fn with_name<T>(path: &Path, deed: impl FnOnce(&CStr) -> io::Result<T>) -> io::Result<T> {
+    const SHORT: usize = 128;
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.len() >= SHORT {
+        return deed(&CString::new(bytes)?);
+    }
+    let mut room = [0; SHORT];
+    room[..bytes.len()].copy_from_slice(bytes);
+    let name = CStr::from_bytes_with_nul(&room[..=bytes.len()]).map_err(|_| io::ErrorKind::InvalidInput)?;
+    deed(name)
 }
 
 /// Opens for reading, without waiting for a FIFO's writer.
@@ -72,8 +90,8 @@ pub fn open_append(path: impl AsRef<Path>) -> io::Result<File> {
 }
 
 /// Opens for writing from the start, made with mode 0644 where it is missing.
-pub fn open_truncate(path: impl AsRef<Path>) -> io::Result<File> {
-    open(path.as_ref(), OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_CREAT, 0o644)
+pub fn open_truncate(name: &CStr) -> io::Result<File> {
+    open_name(name, OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_CREAT, 0o644)
 }
 
 /// Takes the flock(2) lock of `file`, or fails at once with EAGAIN when another holds it.
@@ -93,14 +111,28 @@ pub fn lock(file: &File) -> io::Result<()> {
     file.lock_exclusive()
 }
 
+/// Has `new` take the place of `name`.
+pub fn rename(new: &CStr, name: &CStr) -> io::Result<()> {
+    // SAFETY: both are strings that end.
+    match unsafe { libc::rename(new.as_ptr(), name.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Removes the file `name`.
+pub fn remove(name: &CStr) -> io::Result<()> {
+    Ok(nix::unistd::unlink(name)?)
+}
+
 /// Makes a FIFO.
 pub fn make_fifo(path: &Path, mode: u32) -> io::Result<()> {
-    Ok(nix::unistd::mkfifo(path, Mode::from_bits_truncate(mode))?)
+    with_name(path, |name| Ok(nix::unistd::mkfifo(name, Mode::from_bits_truncate(mode))?))
 }
 
 /// Makes a directory with `mode`, before the umask.
 pub fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
-    Ok(nix::unistd::mkdir(path, Mode::from_bits_truncate(mode))?)
+    with_name(path, |name| Ok(nix::unistd::mkdir(name, Mode::from_bits_truncate(mode))?))
 }
 
 /// Makes `path` the root directory.

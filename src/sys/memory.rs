@@ -8,8 +8,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::hint;
+use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, Ordering};
 
 /// In a debug build all memory is the C library's, as long as it has some: whoever counts, watches or refuses what it
 /// gives shall see everything.
@@ -294,20 +295,58 @@ pub fn can_have(bytes: usize) -> bool {
     Vec::<u8>::new().try_reserve_exact(bytes.max(RESERVE + 1)).is_ok()
 }
 
-/// Gives back the scratch if nothing of it is in use, and the stack below the caller's frame, where nothing is any more.
+/// Does a deed so far down the stack that whatever it calls finds at least `room` bytes in a page that is in use, or
+/// `room` bytes of one page: for a loop that shall not be given a page each time and give it back.
+#[inline(never)]
+pub fn with_room<T>(room: usize, deed: impl FnOnce() -> T) -> T {
+    const STEP: usize = 256;
+    let step = [const { MaybeUninit::<u8>::uninit() }; STEP];
+    let place = hint::black_box(&raw const step).addr() % page_size();
+    let done = if place < room.min(page_size() / 2) { with_room(room, deed) } else { deed() };
+    hint::black_box(&raw const step);
+    done
+}
+
+fn page_size() -> usize {
+    // SAFETY: sysconf takes a number.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(1 << 16)
+}
+
+/// What [`rest`] knows of the last time.
+static LAST: AtomicI64 = AtomicI64::new(-1);
+
+/// To be called by a new process that has shared this memory, when it is about to leave it: what it took stays.
+pub fn leave() {
+    if taken() != 0 {
+        LAST.store(-1, Ordering::Relaxed);
+    }
+}
+
+/// How many pages the kernel has given to this thread, for the first time or again.
+fn taken() -> i64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    #[allow(clippy::unnecessary_cast)] // the type differs between machines
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(i64::MAX, |usage| usage.minor_page_faults() as i64)
+}
+
+/// Gives back the scratch if nothing of it is in use, and the stack below the caller's frame, where nothing is any more:
+/// if the kernel has given this process any page since the last time.
 ///
-/// For who is about to wait, perhaps for a year, after a deed that went deep. It has one thread, whose stack the kernel
-/// made.
+/// For who is about to wait, perhaps for a year, after a deed that may have gone deep. It has one thread, whose stack
+/// the kernel made.
 pub fn rest() {
     /// How deep a deed may have gone, a new process that has not become its program yet included.
     const DEEPEST: usize = 128 << 10;
     /// Room for the frame of the call below.
     const FRAME: usize = 512;
+    let taken = taken();
+    if LAST.swap(taken, Ordering::Relaxed) == taken {
+        return;
+    }
     PROVIDENT.scratch.rest();
     PROVIDENT.reserve.rest();
     let here = 0_u8;
-    // SAFETY: sysconf takes a number.
-    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(1 << 16);
+    let page = page_size();
     let end = (&raw const here).wrapping_byte_sub(FRAME);
     let end = end.wrapping_byte_sub(end.addr() % page);
     let start = end.wrapping_byte_sub(DEEPEST).cast_mut();

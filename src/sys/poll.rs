@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use nix::sys::time::TimeSpec;
 
 /// Waits on descriptors, each known by a key of the caller's.
 ///
@@ -56,11 +57,8 @@ fn poll<const N: usize>(
 ) -> io::Result<[libc::c_short; N]> {
     let number = |fd: Option<BorrowedFd<'_>>| fd.map_or(-1, |fd| fd.as_raw_fd()); // -1 is passed over
     let mut entries = fds.map(|fd| libc::pollfd { fd: number(fd), events, revents: 0 });
-    let timeout = timeout.map(|timeout| libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: timeout.subsec_nanos().into(),
-    });
-    let limit = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let timeout = timeout.map(TimeSpec::from_duration);
+    let limit = timeout.as_ref().map_or(ptr::null(), |timeout| ptr::from_ref(timeout.as_ref()));
     // SAFETY: ppoll reads and writes the entries it is given, and reads a limit that is null or lives until it returns.
     match unsafe { libc::ppoll(entries.as_mut_ptr(), N as libc::nfds_t, limit, ptr::null()) } {
         -1 => Err(io::Error::last_os_error()),

@@ -17,7 +17,7 @@ use nix::sys::wait::WaitPidFlag;
 use nix::unistd::Pid;
 
 use crate::sys::signal::{InheritedMask, Signal};
-use crate::sys::{clock, fd, proc};
+use crate::sys::{clock, fd, memory, proc};
 
 /// Arguments in the form that an exec takes, made once so that a start allocates nothing.
 #[derive(Debug)]
@@ -194,8 +194,8 @@ impl Birth<'_> {
 }
 
 /// How far below its maker's last frame a new process begins on the stack they share. What the maker still puts there is
-/// the frame of one C function, which takes a tenth of that; and every page less that is used need not be made.
-const BELOW: usize = 2 << 10;
+/// the frame of one C function, which takes a fifth of that; and every page less that is used need not be made.
+const BELOW: usize = 1 << 10;
 /// Every processor's calling convention is content with this.
 const STACK_ALIGNMENT: usize = 64;
 
@@ -290,6 +290,7 @@ impl Spawn<'_> {
         if let Some(last) = self.last {
             last();
         }
+        memory::leave();
         (Step::Exec, exec(self.argv))
     }
 }

@@ -57,6 +57,7 @@ impl Signals {
 
 impl Signals {
     /// Adds every signal that arrived since the last time. One call, as no signal waits twice.
+    #[inline(never)] // what it reads into is large
     pub fn arrived(&self, arrived: &mut SigSet) -> io::Result<()> {
         const ENTRY: usize = size_of::<nix::libc::signalfd_siginfo>();
         const MOST: usize = 4;

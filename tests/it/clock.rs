@@ -33,7 +33,7 @@ fn relabel(tree: &Tree, label: Duration) {
     for (place, status) in [(Place::Main, "foo/supervise/status"), (Place::Log, "foo/log/supervise/status")] {
         let record = book.record(place).unwrap();
         let status_then = Status { since: Label::of(label), ..record.status };
-        book = book.with_record(place, Record { status: status_then, changed: clock::since_boot() - AGE, ..record });
+        book.set_record(place, Record { status: status_then, changed: clock::since_boot() - AGE, ..record });
         fs::write(tree.path(status), status_then.encode()).unwrap();
     }
     fs::write(tree.path("foo/supervise/process"), book.encode()).unwrap();

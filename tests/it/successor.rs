@@ -463,7 +463,9 @@ fn with_note(tree: &Tree, change: Change) {
     let mut world = World { boot: bytes[8..24].try_into().unwrap(), pid_namespace: 0 };
     world.pid_namespace = u64::from_le_bytes(bytes[24..32].try_into().unwrap());
     let (world, note) = change(world, book.note(Place::Main).unwrap());
-    fs::write(path, Book::new(world).with_note(Place::Main, note).encode()).unwrap();
+    let mut book = Book::new(world);
+    book.set_note(Place::Main, note);
+    fs::write(path, book.encode()).unwrap();
 }
 
 #[test]

@@ -485,9 +485,8 @@ fn serve(stream: &[u8], slow: &[u8]) -> (Vec<Action>, Status) {
     let mut hook = false;
     let mut step = |service: &mut Service, hook: &mut bool, event| {
         let mut event = Some(event);
-        while let Some((next, actions)) = event.take().map(|event| service.step(event, now)) {
-            *service = next;
-            for action in actions {
+        while let Some(actions) = event.take().map(|event| service.step(event, now)) {
+            for action in actions.iter() {
                 match action {
                     Action::Hook(_) => *hook = true,
                     Action::LookForLeftovers => event = Some(Event::Left(None)),
@@ -623,9 +622,7 @@ impl Muddle {
 
     fn settle(&mut self) {
         loop {
-            let (pair, joint) = self.pair.settle(self.now);
-            self.pair = pair;
-            match joint {
+            match self.pair.settle(self.now) {
                 None => return,
                 Some(Joint::Quit) => {
                     assert_eq!(self.processes, [false; 2], "it leaves a process behind");
@@ -644,9 +641,8 @@ impl Muddle {
     }
 
     fn apply(&mut self, who: Who, event: Event) {
-        let (pair, actions) = self.pair.step(who, event, self.now);
-        self.pair = pair;
-        for action in actions {
+        let actions = self.pair.step(who, event, self.now);
+        for action in actions.iter() {
             let answer = match action {
                 Action::Start | Action::StartFinish(_) => {
                     assert!(!self.processes[who as usize], "a second process beside the first: {:?}", self.pair);
