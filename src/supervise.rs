@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::Path;
@@ -120,7 +121,7 @@ pub struct Locked {
     paths: &'static Paths,
     lock: File,
     place: Option<File>,
-    /// It was made just now. Another may have come before the lock was taken: nothing that lasts depends on this.
+    /// It was made just now. Another may have come before the lock was taken: what lasts does not depend on this.
     is_new: bool,
 }
 
@@ -133,9 +134,11 @@ impl Locked {
     pub fn take(place: Place, world: Option<World>) -> Result<Locked, Failure> {
         let paths = Paths::of(place);
         let is_new = make_supervise(paths)?;
-        let lock = file::open_append(paths.lock).tried("open", paths.lock)?;
+        let made = if is_new { file::make_append(paths.lock).ok() } else { None };
+        let is_empty = made.is_some();
+        let lock = made.map_or_else(|| file::open_append(paths.lock), Ok).tried("open", paths.lock)?;
         let place = file::try_lock(&lock).and_then(|()| repair::claim(paths.service)).tried("lock", paths.lock)?;
-        holder::sign(&lock, world);
+        holder::sign(&lock, world, is_empty);
         Ok(Locked { paths, lock, place, is_new })
     }
 
@@ -393,8 +396,12 @@ impl Home {
     pub fn publish(&mut self, status: &Status) -> Result<(), Failure> {
         self.be_quiet();
         if self.published_pid != Some(status.pid) {
-            self.paths.pid.write(status.pid_line().as_bytes())?;
-            self.paths.pid.put_in_place()?;
+            // Without a text it says that nothing runs, as it did when it was not there.
+            let is_made = mem::take(&mut self.is_new) && self.paths.pid.make(status.pid_line().as_bytes()).is_ok();
+            if !is_made {
+                self.paths.pid.write(status.pid_line().as_bytes())?;
+                self.paths.pid.put_in_place()?;
+            }
             self.published_pid = Some(status.pid);
         }
         let stat_is_in_place = if self.published.is_none_or(|published| published.stat() != status.stat()) {
@@ -420,6 +427,11 @@ impl Home {
     /// Differs: the original writes them before, too.
     pub fn announce(&mut self, status: &Status) -> Result<(), Failure> {
         self.be_quiet();
+        // Nobody reads it yet: nobody has opened `ok`.
+        if self.paths.status.make(&status.encode()).is_ok() {
+            self.explained = Some(None); // whoever could have left a `reason` would have left a `status`
+            return Ok(());
+        }
         self.put_status(status)
     }
 
@@ -469,6 +481,15 @@ impl AsFd for Home {
 }
 
 impl Replaced {
+    /// Writes the file itself, where it is not there yet, for those who read it only when all is written.
+    fn make(&self, bytes: &[u8]) -> io::Result<()> {
+        let made = file::make(self.name)?.write_all(bytes);
+        if made.is_err() {
+            let _ = file::remove(self.name);
+        }
+        made
+    }
+
     /// Writes the new file, whole or not at all.
     fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         let failure = |deed, error| Failure::new(deed, [self.path, ".new"].concat(), error);

@@ -13,11 +13,12 @@ use crate::sys::{file, proc, process};
 /// Writes into a lock file who holds it: another host that shares the file can tell in no other way.
 ///
 /// The original neither writes nor reads anything there.
-pub(super) fn sign(lock: &File, world: Option<World>) {
+pub(super) fn sign(lock: &File, world: Option<World>, is_empty: bool) {
     let (Some(world), Some(host)) = (world, proc::host_name()) else { return };
     let holder = Holder { pid: process::id(), host: host.into_vec(), world };
     let text = &mut [0; Holder::MOST_BYTES];
-    let _ = lock.set_len(0).and_then(|()| (&mut &*lock).write_all(holder.encode(text)));
+    let emptied = if is_empty { Ok(()) } else { lock.set_len(0) };
+    let _ = emptied.and_then(|()| (&mut &*lock).write_all(holder.encode(text)));
 }
 
 /// Who holds the lock of the file or directory `path`, as far as that can be told: `process 7 on host foo`. The holder
