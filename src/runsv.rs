@@ -29,7 +29,6 @@ use crate::model::note::{Kind, Note, Place, Record};
 use crate::model::pair::{Joint, Pair, Who, control_event};
 use crate::model::reason::{Cause, Reasons};
 use crate::model::service::{Action, Death, Event, Hooked, Role, Service};
-use crate::model::settle;
 use crate::model::status::{self, Status, Want};
 use crate::model::tai::Label;
 use crate::msg::{self, Failure, Speaker, Tried as _};
@@ -181,8 +180,6 @@ struct Supervisor {
     /// Which hook was started last, and which one's trouble is the reason that is shown.
     hook_is: Option<Control>,
     bad_hook: Option<Control>,
-    /// When the service directory was last changed, as long as that tells that it has no `control`.
-    hookless: Option<Duration>,
     /// How the hook ended, until that was dealt with.
     hook_end: Option<Death>,
     leftovers: Leftovers,
@@ -302,7 +299,6 @@ impl Supervisor {
                 hook_end: None,
                 hook_is: None,
                 bad_hook: None,
-                hookless: None,
                 leftovers: Leftovers::new(),
                 notes,
                 must_reap: is_upgrade,
@@ -794,10 +790,6 @@ impl Supervisor {
     /// What is known at once of the hook of `control`; None for one that is to be started.
     #[inline(never)]
     fn look_for_hook(&mut self, control: Control) -> Option<Hooked> {
-        if self.has_no_hooks() {
-            self.forget_hook_reason(control);
-            return Some(Hooked::Absent);
-        }
         let name = hook_name(control);
         match fs::metadata(&name) {
             Ok(found) if found.permissions().mode() & 0o100 != 0 => return None,
@@ -810,19 +802,6 @@ impl Supervisor {
             _ => self.forget_hook_reason(control),
         }
         Some(Hooked::Absent)
-    }
-
-    /// Whether the service directory has no `control`. Going there in vain takes ten times as long as a look at when it
-    /// was changed.
-    fn has_no_hooks(&mut self) -> bool {
-        let changed = self.main.home.changed();
-        if self.hookless.is_some() && self.hookless == changed {
-            return true;
-        }
-        let is_missing = fs::symlink_metadata("control").is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        let will_tell = |changed: &Duration| settle::will_tell(*changed, clock::wall());
-        self.hookless = changed.filter(will_tell).filter(|_| is_missing);
-        is_missing
     }
 
     /// Starts the hook of `control`; or says at once what came of it.

@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -380,13 +380,6 @@ impl Home {
                 result => return result,
             }
         }
-    }
-
-    /// When the service directory was last changed, by the wall clock; None where it could not be opened.
-    pub fn changed(&self) -> Option<Duration> {
-        let found = self.kept.place.as_ref()?.metadata().ok()?;
-        let (seconds, nanoseconds) = (u64::try_from(found.ctime()).ok()?, u32::try_from(found.ctime_nsec()).ok()?);
-        Some(Duration::new(seconds, nanoseconds))
     }
 
     /// Whether there are control bytes that were not read.

@@ -1,4 +1,4 @@
-//! What the time of a directory's last change tells: whether it is complete, and whether it is as it was.
+//! When a new directory is complete enough to be supervised.
 
 use std::time::Duration;
 
@@ -17,15 +17,6 @@ pub fn remaining(age: Duration, has_run: bool, waited: Duration) -> Option<Durat
     (waited < LONGEST && !rest.is_zero()).then_some(rest)
 }
 
-/// No file system tells times in longer steps. Source: FAT, whose times of changes have two seconds each.
-const STEP: Duration = Duration::from_secs(2);
-
-/// Whether the time of a directory's last change, `changed`, will be another after whatever is made in it at `now` or
-/// later. Both are told by the wall clock.
-pub fn will_tell(changed: Duration, now: Duration) -> bool {
-    now.checked_sub(changed).is_some_and(|age| age >= STEP)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,14 +29,6 @@ mod tests {
         assert_eq!(remaining(Duration::from_millis(150), true, NONE), Some(Duration::from_millis(50)));
         assert_eq!(remaining(SETTLE, true, NONE), None);
         assert_eq!(remaining(Duration::MAX, true, NONE), None);
-    }
-
-    #[test]
-    fn a_change_shows_once_the_last_one_is_longer_ago_than_times_are_told() {
-        let changed = Duration::from_secs(100);
-        assert!(will_tell(changed, changed + STEP));
-        assert!(!will_tell(changed, changed + STEP - Duration::from_nanos(1)));
-        assert!(!will_tell(changed, changed - STEP), "the clock was set back");
     }
 
     #[test]

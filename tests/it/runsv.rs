@@ -5,7 +5,6 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
-use std::time::Duration;
 
 use homerun::model::status::{State, Status, Want};
 use homerun::sys::process;
@@ -839,47 +838,6 @@ fn a_hook_that_succeeds_stands_in_for_the_signal() {
     assert_eq!(tree.heard(), format!("hook control/k <{pid}> 1 foo"));
     assert_eq!(foo.ended().0.code(), Some(0));
     assert_eq!(tree.heard_already(), None);
-}
-
-/// Once its time tells, a service directory without `control` is not searched for it, until it is changed.
-#[test]
-fn hooks_that_come_late_are_found() {
-    let tree = Tree::new();
-    let foo = tree.service("foo").run(&format!("trap 'say HUP' HUP; say up; {LISTEN}")).start();
-    assert_eq!(tree.heard(), "up");
-    let service_is_old = || {
-        let changed = Duration::from_secs(u64::try_from(fs::metadata(&foo.directory).unwrap().ctime()).unwrap());
-        homerun::sys::clock::wall().saturating_sub(changed) > Duration::from_secs(3)
-    };
-    while !service_is_old() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    for _ in 0..2 {
-        foo.control(b"h");
-        assert_eq!(tree.heard(), "HUP");
-    }
-    let hook = tree.path("foo/control/h");
-    tree.service("hooks").script("h", "say hook");
-    for target in ["control", "elsewhere"] {
-        // A directory, and a link whose target comes later: then nothing of the service directory changes.
-        if target == "elsewhere" {
-            symlink(tree.path(target), tree.path("foo/control")).unwrap();
-            foo.control(b"h");
-            assert_eq!(tree.heard(), "HUP");
-            fs::create_dir(tree.path(target)).unwrap();
-        } else {
-            fs::create_dir(tree.path("foo/control")).unwrap();
-        }
-        foo.control(b"h");
-        assert_eq!(tree.heard(), "HUP");
-        symlink(tree.path("hooks/h"), &hook).unwrap();
-        foo.control(b"h");
-        assert_eq!(tree.heard(), "hook");
-        fs::remove_file(&hook).unwrap();
-        foo.control(b"h");
-        assert_eq!(tree.heard(), "HUP");
-        let _ = fs::remove_dir(tree.path("foo/control"));
-    }
 }
 
 #[test]
