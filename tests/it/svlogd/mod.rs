@@ -167,6 +167,18 @@ impl Running {
         send(i32::try_from(self.child.id()).unwrap(), signal).unwrap();
     }
 
+    /// The same once it waits for events: the original forgets a HUP that comes right before it does, until the next
+    /// line.
+    fn signal_asleep(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while homerun::sys::proc::state(pid) != Some('S') {
+            assert!(Instant::now() < deadline, "it never sleeps");
+            thread::yield_now();
+        }
+        self.signal(signal);
+    }
+
     /// Waits for a line on stderr that contains one of `texts`.
     fn hear(&mut self, texts: &[&str]) {
         loop {

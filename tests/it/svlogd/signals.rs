@@ -187,7 +187,7 @@ fn come_and_go(program: &Path) -> Vec<String> {
     running.write("a\n");
     place.wait_until("one", || place.read("one/current") == "a\n");
     fs::rename(place.path("away"), place.path("two")).unwrap();
-    running.signal(Signal::SIGHUP);
+    running.signal_asleep(Signal::SIGHUP);
     running.hear(&["new: two/current"]);
     running.write("b\n");
     place.wait_until("two", || place.read("two/current") == "b\n");
@@ -196,14 +196,14 @@ fn come_and_go(program: &Path) -> Vec<String> {
     running.write("c\n"); // still into both
     place.wait_until("two", || place.read("two/current") == "b\nc\n");
     place.wait_until("away", || place.read("away/current") == "a\nb\nc\n");
-    running.signal(Signal::SIGHUP);
+    running.signal_asleep(Signal::SIGHUP);
     running.hear(&["append: two/current"]);
     running.write("d\n");
     place.wait_until("two", || place.read("two/current") == "b\nc\nd\n");
     assert_eq!(place.read("away/current"), "a\nb\nc\n");
     assert_eq!(mode(&place.path("away/current")), 0o744);
     fs::remove_dir_all(place.path("two")).unwrap();
-    running.signal(Signal::SIGHUP);
+    running.signal_asleep(Signal::SIGHUP);
     running.hear(&["svlogd: fatal: no functional log directories."]);
     assert_eq!(running.exit(), Some(111));
     std::mem::take(&mut running.heard)
