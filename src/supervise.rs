@@ -5,7 +5,7 @@ mod probe;
 mod repair;
 pub mod why;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -173,7 +173,7 @@ impl Locked {
         let mut bytes = [0; BOOK_BYTES + 1];
         let length = file.read_at(&mut bytes, 0).tried("read", path)?;
         let left = Book::decode(&bytes[..length]).filter(|book| book.was_left_in(world));
-        let book = RefCell::new(left.unwrap_or(Book::new(world)));
+        let book = Cell::new(left.unwrap_or(Book::new(world)));
         Ok(Notes { path, file, left: left.map(Box::new), book, is_saved: Cell::new(false) })
     }
 
@@ -278,8 +278,8 @@ pub struct Notes {
     path: &'static str,
     file: File,
     left: Option<Box<Book>>,
-    /// What is noted now.
-    book: RefCell<Book>,
+    /// What is noted now. Nothing that a new process could leave locked if it is killed while it notes itself.
+    book: Cell<Book>,
     /// Whether the file says so.
     is_saved: Cell<bool>,
 }
@@ -293,7 +293,7 @@ impl Notes {
     /// Opens another file of the name, and notes there what is noted here.
     pub fn reopen(&mut self) -> Result<(), Failure> {
         self.file = file::open_for_notes(self.path).tried("open", self.path)?;
-        self.save()
+        self.save(self.book.get()).tried("write", self.path)
     }
 
     /// Whether the file says what was noted.
@@ -309,39 +309,40 @@ impl Notes {
     /// From now on what is noted counts, and what was left does not.
     pub fn begin(&mut self) -> Result<(), Failure> {
         self.left = None;
-        self.save()
+        self.save(self.book.get()).tried("write", self.path)
     }
 
     /// Notes a process, and the record of it that is to come.
-    pub fn write(&self, place: Place, note: Note, record: Option<Record>) -> Result<(), Failure> {
-        {
-            let mut book = self.book.borrow_mut();
-            book.set_note(place, note);
-            if let Some(record) = record {
-                book.set_record(place, record);
-            }
+    pub fn write(&self, place: Place, note: Note, record: Option<Record>) -> io::Result<()> {
+        let mut book = self.book.get();
+        book.set_note(place, note);
+        if let Some(record) = record {
+            book.set_record(place, record);
         }
-        self.save()
+        self.save(book)
     }
 
     /// Notes what is about to be recorded, and whatever could not be noted before.
     pub fn record(&self, place: Place, record: Record) -> Result<(), Failure> {
-        if self.is_saved.get() && self.book.borrow().record(place) == Some(record) {
+        let mut book = self.book.get();
+        if self.is_saved.get() && book.record(place) == Some(record) {
             return Ok(());
         }
-        self.book.borrow_mut().set_record(place, record);
-        self.save()
+        book.set_record(place, record);
+        self.save(book).tried("write", self.path)
     }
 
     /// Nothing that was noted counts any more: the supervisor ends in order.
     pub fn close(&self) -> Result<(), Failure> {
-        self.book.borrow_mut().close();
-        self.save()
+        let mut book = self.book.get();
+        book.close();
+        self.save(book).tried("write", self.path)
     }
 
-    fn save(&self) -> Result<(), Failure> {
+    fn save(&self, book: Book) -> io::Result<()> {
+        self.book.set(book);
         self.is_saved.set(false);
-        self.file.write_all_at(&self.book.borrow().encode(), 0).tried("write", self.path)?;
+        self.file.write_all_at(&book.encode(), 0)?;
         self.is_saved.set(true);
         Ok(())
     }

@@ -302,7 +302,7 @@ pub fn with_room<T>(room: usize, deed: impl FnOnce() -> T) -> T {
     const STEP: usize = 256;
     let step = [const { MaybeUninit::<u8>::uninit() }; STEP];
     let place = hint::black_box(&raw const step).addr() % page_size();
-    let done = if place < room.min(page_size() / 2) { with_room(room, deed) } else { deed() };
+    let done = if place < room.min(page_size() - 4 * STEP) { with_room(room, deed) } else { deed() };
     hint::black_box(&raw const step);
     done
 }

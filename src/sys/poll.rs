@@ -55,15 +55,21 @@ fn poll<const N: usize>(
     events: libc::c_short,
     timeout: Option<Duration>,
 ) -> io::Result<[libc::c_short; N]> {
-    let number = |fd: Option<BorrowedFd<'_>>| fd.map_or(-1, |fd| fd.as_raw_fd()); // -1 is passed over
-    let mut entries = fds.map(|fd| libc::pollfd { fd: number(fd), events, revents: 0 });
+    // None other: the kernel counts them against the limit of descriptors.
+    let mut entries = [libc::pollfd { fd: -1, events, revents: 0 }; N];
+    let mut count = 0;
+    for fd in fds.iter().flatten() {
+        entries[count].fd = fd.as_raw_fd();
+        count += 1;
+    }
     let timeout = timeout.map(TimeSpec::from_duration);
     let limit = timeout.as_ref().map_or(ptr::null(), |timeout| ptr::from_ref(timeout.as_ref()));
     // SAFETY: ppoll reads and writes the entries it is given, and reads a limit that is null or lives until it returns.
-    match unsafe { libc::ppoll(entries.as_mut_ptr(), N as libc::nfds_t, limit, ptr::null()) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(entries.map(|entry| entry.revents)),
+    if unsafe { libc::ppoll(entries.as_mut_ptr(), count as libc::nfds_t, limit, ptr::null()) } == -1 {
+        return Err(io::Error::last_os_error());
     }
+    let mut found = entries.iter().map(|entry| entry.revents);
+    Ok(fds.map(|fd| fd.and_then(|_| found.next()).unwrap_or(0)))
 }
 
 impl Patience {

@@ -189,6 +189,7 @@ impl Birth<'_> {
         // SAFETY: it is what `start_with` gave to clone(2), and nobody else uses it until this process is done with it.
         let birth = unsafe { &mut *this.cast::<Birth<'_>>() };
         birth.failure = Some(birth.spawn.become_it(birth.further));
+        memory::leave();
         EXIT_NOT_STARTED
     }
 }
@@ -228,6 +229,7 @@ impl Spawn<'_> {
     }
 
     /// Makes the process. `pidfd` is set where there is one.
+    #[inline(never)] // the frame has nothing but what this needs, so that `birth` is near its end
     fn give_birth(
         &self,
         further: &[(BorrowedFd<'_>, RawFd)],

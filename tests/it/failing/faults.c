@@ -28,13 +28,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NAME = 24, TOLD = 8192, KILLED = 0x7fffffff };
+enum { NAME = 24, TOLD = 8192, KILLED = 0x7fffffff, NEW_KILLED = 0x7ffffffe };
 
 struct faults {
 	uint32_t first;        /* the first call that fails, counted from 1; 0 for none */
 	uint32_t every;        /* and every so many after it; 0 for no other */
 	uint32_t choice;       /* which of the errors that a call may have, if `error` is 0 */
-	uint32_t error;        /* the error; KILLED to be killed at this call instead */
+	uint32_t error;        /* the error; KILLED to be killed at this call instead, NEW_KILLED for a new process alone */
 	uint32_t speed;        /* how many times faster time goes; 0 as ever */
 	uint32_t calls;        /* out: calls so far */
 	uint32_t failures;     /* out: of which failed */
@@ -56,6 +56,8 @@ static int fails(const char *name, const int *errors, uint32_t count)
 	struct faults *to = faults;
 	if (!to || (to->only[0] ? strcmp(to->only, name) : !strcmp("malloc", name)))
 		return 0;
+	if (to->error == NEW_KILLED && syscall(SYS_getpid) == own)
+		return 0;
 	uint32_t number = ++to->calls;
 	if (number <= TOLD)
 		strncpy(to->told[number - 1], name, NAME - 1);
@@ -67,6 +69,10 @@ static int fails(const char *name, const int *errors, uint32_t count)
 	if (to->error == KILLED) {
 		/* Also while a new process that has its memory makes the call: that goes on. */
 		syscall(SYS_kill, own, SIGKILL);
+		return 0;
+	}
+	if (to->error == NEW_KILLED) {
+		syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
 		return 0;
 	}
 	errno = to->error ? (int)to->error : errors[choice % count];

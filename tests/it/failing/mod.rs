@@ -60,6 +60,7 @@ struct Faults {
 }
 
 const KILLED: u32 = 0x7fff_ffff;
+const NEW_KILLED: i32 = 0x7fff_fffe;
 const NAME: usize = 24;
 const TOLD: usize = 8192;
 const NUMBERS: usize = 10;
@@ -90,7 +91,8 @@ impl Faults {
         self.set(0, number);
     }
 
-    /// Fails every call of this name from now on, until it is [`Faults::lift`]ed.
+    /// Fails every call of this name from now on, until it is [`Faults::lift`]ed; or kills each new process that makes it
+    /// before it has become its program, with [`NEW_KILLED`].
     fn fail_all(&self, name: &str, error: i32) {
         let mut bytes = [0; NAME];
         bytes[..name.len()].copy_from_slice(name.as_bytes());

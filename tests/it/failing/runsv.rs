@@ -228,7 +228,7 @@ fn whatever_call_of_runsv_fails_it_goes_on_with_its_service_and_loses_no_line() 
 }
 
 /// What goes on to fail, how, and how often at least before it is over.
-const LASTING: [(&str, i32, u32); 22] = [
+const LASTING: [(&str, i32, u32); 23] = [
     ("chdir", libc::EIO, 2),
     ("clone", libc::EAGAIN, 8),
     ("close", libc::EIO, 8),
@@ -245,6 +245,7 @@ const LASTING: [(&str, i32, u32); 22] = [
     ("pidfd_open", libc::ENFILE, 2),
     ("ppoll", libc::ENOMEM, 8),
     ("pwrite64", libc::EDQUOT, 8),
+    ("pwrite64", NEW_KILLED, 3),
     ("read", libc::EIO, 8),
     ("rename", libc::EROFS, 8),
     ("sigprocmask", libc::EINVAL, 3),
