@@ -295,8 +295,8 @@ pub fn can_have(bytes: usize) -> bool {
     Vec::<u8>::new().try_reserve_exact(bytes.max(RESERVE + 1)).is_ok()
 }
 
-/// Does a deed so far down the stack that whatever it calls finds at least `room` bytes in a page that is in use, or
-/// `room` bytes of one page: for a loop that shall not be given a page each time and give it back.
+/// Does a deed at a place of the stack that has at least `room` bytes left in its page: for a loop that shall not be
+/// given a page at each event and give it back.
 #[inline(never)]
 pub fn with_room<T>(room: usize, deed: impl FnOnce() -> T) -> T {
     const STEP: usize = 256;

@@ -90,7 +90,9 @@ fn a_service_that_is_stuck_in_the_kernel_is_named() {
     let foo = foo.start();
     let pid = foo.wait(runs).pid;
     // Before it has made that child, it may wait for its disk now and then.
+    let deadline = Instant::now() + PATIENCE;
     while !proc::relations().iter().any(|it| it.parent == pid) {
+        assert!(Instant::now() < deadline, "process {pid} has no child");
         std::thread::yield_now();
     }
     wait_state(pid, 'D');
