@@ -531,3 +531,20 @@ pub fn wait_until_gone(pid: i32) {
         poller.wait(Some(left)).unwrap();
     }
 }
+
+/// Waits until the supervisor of a service, whoever's child it is, has ended: then nobody reads `ok`.
+///
+/// Its process is no measure: one that ends gives its memory back, its name and arguments with that, before its
+/// descriptors.
+pub fn wait_until_unsupervised(service: &Path) {
+    let open = || homerun::sys::file::open_write(service.join("supervise/ok"));
+    let Ok(ok) = open() else { return };
+    let mut poller = Poller::new(1).unwrap();
+    poller.watch(&ok, 0).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while open().is_ok() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        assert!(!left.is_zero(), "a supervisor of {} lives on", service.display());
+        poller.wait(Some(left)).unwrap();
+    }
+}

@@ -30,19 +30,6 @@ fn link(watched: &Watched, name: &str) {
     symlink(watched.tree.path("sv").join(name), watched.tree.path("service").join(name)).unwrap();
 }
 
-/// Waits until no supervisor is left on a service.
-fn wait_until_unsupervised(watched: &Watched, name: &str) {
-    let supervise = watched.tree.path("sv").join(name).join("supervise");
-    let runsv = watched.tree.processes().into_iter().find(|pid| {
-        let args = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        args == format!("runsv\0{name}\0").as_bytes()
-    });
-    if let Some(pid) = runsv {
-        wait_until_gone(pid);
-    }
-    assert!(homerun::sys::file::open_write(supervise.join("ok")).is_err());
-}
-
 /// Salt enables a service without starting it: a `down` file, a link, `sv status` until that succeeds, and the `down`
 /// file goes again.
 #[test]
@@ -80,7 +67,7 @@ fn salt_finds_exit_codes_and_the_first_word_of_the_status() {
     }
     // It removes what it has stopped.
     fs::remove_file(foo).unwrap();
-    wait_until_unsupervised(&watched, "foo");
+    wait_until_unsupervised(&watched.tree.path("sv/foo"));
     for word in ["start", "stop", "restart", "status"] {
         assert_eq!(watched.sv(&["-w", "0", word, foo]).code, Some(1), "{word}");
     }
@@ -110,7 +97,7 @@ fn chef_waits_for_the_fifos_of_a_service_that_it_enables_also_for_the_second_tim
         assert_eq!(watched.tree.heard(), "up");
         assert_eq!(watched.sv(&["-w", "30", "down", foo.to_str().unwrap()]).code, Some(0));
         fs::remove_file(&foo).unwrap();
-        wait_until_unsupervised(&watched, "foo");
+        wait_until_unsupervised(&watched.tree.path("sv/foo"));
         fs::remove_file(watched.tree.path("sv/foo/supervise/ok")).unwrap();
     }
 }

@@ -2,11 +2,9 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 use std::{fs, thread};
 
 use homerun::model::status::State;
-use homerun::sys::poll::Poller;
 use homerun::sys::process::send;
 use homerun::sys::signal::Signal;
 
@@ -82,20 +80,6 @@ fn bin(tree: &Tree, runit: &Path, cast: Cast) -> PathBuf {
         symlink(programs.join(name), bin.join(name)).unwrap();
     }
     bin
-}
-
-/// Waits until the supervisor of a service, whoever's child it is, has ended: then nobody reads `ok`.
-fn wait_until_unsupervised(service: &Path) {
-    let open = || homerun::sys::file::open_write(service.join("supervise/ok"));
-    let Ok(ok) = open() else { return };
-    let mut poller = Poller::new(1).unwrap();
-    poller.watch(&ok, 0).unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    while open().is_ok() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        assert!(!left.is_zero(), "a supervisor of {} lives on", service.display());
-        poller.wait(Some(left)).unwrap();
-    }
 }
 
 /// Makes the tree of a day: two services, of which one is linked.
