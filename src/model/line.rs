@@ -36,6 +36,7 @@ pub struct Replace {
 }
 
 /// The line that `text` begins with, its newline included; all of it where there is none.
+#[inline]
 pub fn first_line(text: &[u8]) -> &[u8] {
     &text[..memchr(b'\n', text).map_or(text.len(), |at| at + 1)]
 }

@@ -39,6 +39,7 @@ impl Pages {
 impl Deref for Pages {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         // SAFETY: so many bytes are mapped, all of them have a value, and nobody else has the mapping.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
@@ -46,6 +47,7 @@ impl Deref for Pages {
 }
 
 impl DerefMut for Pages {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
@@ -78,6 +80,7 @@ impl Queue {
     }
 
     /// Adds bytes at the end. Where there is no room and no memory the process ends, as it does with a `Vec`.
+    #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
         let end = self.length + bytes.len();
         match &mut self.pages {
@@ -125,6 +128,7 @@ impl Queue {
 impl Deref for Queue {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         self.pages.as_deref().map_or(&[], |pages| &pages[..self.length])
     }
