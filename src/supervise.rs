@@ -174,7 +174,8 @@ impl Locked {
         let length = file.read_at(&mut bytes, 0).tried("read", path)?;
         let left = Book::decode(&bytes[..length]).filter(|book| book.was_left_in(world));
         let book = Cell::new(left.unwrap_or(Book::new(world)));
-        Ok(Notes { path, file, left: left.map(Box::new), book, is_saved: Cell::new(false) })
+        // A new file says as much as a new book.
+        Ok(Notes { path, file, left: left.map(Box::new), book, is_saved: Cell::new(length == 0) })
     }
 
     /// Makes and opens the control FIFO, unless it was `handed` over. No record is written yet, and `ok` says nothing.
@@ -309,6 +310,9 @@ impl Notes {
     /// From now on what is noted counts, and what was left does not.
     pub fn begin(&mut self) -> Result<(), Failure> {
         self.left = None;
+        if self.is_saved.get() {
+            return Ok(());
+        }
         self.save(self.book.get()).tried("write", self.path)
     }
 
@@ -396,16 +400,18 @@ impl Home {
     /// whole is put in place all the same.
     pub fn publish(&mut self, status: &Status) -> Result<(), Failure> {
         self.be_quiet();
+        // Without a text they say no more than before they were there.
+        let is_new = mem::take(&mut self.is_new);
+        let is_made = |file: &Replaced, text: &[u8]| is_new && file.make(text).is_ok();
         if self.published_pid != Some(status.pid) {
-            // Without a text it says that nothing runs, as it did when it was not there.
-            let is_made = mem::take(&mut self.is_new) && self.paths.pid.make(status.pid_line().as_bytes()).is_ok();
-            if !is_made {
+            if !is_made(&self.paths.pid, status.pid_line().as_bytes()) {
                 self.paths.pid.write(status.pid_line().as_bytes())?;
                 self.paths.pid.put_in_place()?;
             }
             self.published_pid = Some(status.pid);
         }
-        let stat_is_in_place = if self.published.is_none_or(|published| published.stat() != status.stat()) {
+        let stat_is_old = self.published.is_none_or(|published| published.stat() != status.stat());
+        let stat_is_in_place = if stat_is_old && !is_made(&self.paths.stat, status.stat().as_bytes()) {
             self.paths.stat.write(status.stat().as_bytes())?;
             self.paths.stat.put_in_place()
         } else {
