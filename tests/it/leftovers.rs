@@ -96,7 +96,9 @@ fn a_stop_ends_what_the_service_has_let_go_of_before_it_counts_as_down() {
     let stopped = tree.sv(&["stop", "foo"]);
     assert_eq!(stopped.code, Some(0), "{stopped:?}");
     let runsv = i32::try_from(foo.child.id()).unwrap();
-    let left: Vec<i32> = proc::relations().iter().filter(|it| it.parent == runsv).map(|it| it.pid).collect();
+    // They may have ended and not be reaped yet.
+    let left = |it: &&proc::Relation| it.parent == runsv && !it.ended;
+    let left: Vec<i32> = proc::relations().iter().filter(left).map(|it| it.pid).collect();
     assert_eq!(left, [log]);
     assert!(!said.iter().any(|line| lives(line.strip_prefix("left ").unwrap().parse().unwrap())), "{said:?}");
     let (status, stderr) = foo.exit();
