@@ -335,19 +335,25 @@ fn taken() -> i64 {
 /// For who is about to wait, perhaps for a year, after a deed that may have gone deep. It has one thread, whose stack
 /// the kernel made.
 pub fn rest() {
+    let taken = taken();
+    if LAST.swap(taken, Ordering::Relaxed) != taken {
+        PROVIDENT.scratch.rest();
+        PROVIDENT.reserve.rest();
+        forget_stack();
+    }
+}
+
+/// Gives back the stack below this frame. A frame of its own, with nothing in it: in the middle of a large one `here` could
+/// stand high enough for the rest of it to be forgotten.
+#[inline(never)]
+fn forget_stack() {
     /// How deep a deed may have gone, a new process that has not become its program yet included.
     const DEEPEST: usize = 128 << 10;
-    /// Room for the frame of the call below.
+    /// Room for the rest of this frame, and for the frame of the call below.
     const FRAME: usize = 512;
-    let taken = taken();
-    if LAST.swap(taken, Ordering::Relaxed) == taken {
-        return;
-    }
-    PROVIDENT.scratch.rest();
-    PROVIDENT.reserve.rest();
     let here = 0_u8;
     let page = page_size();
-    let end = (&raw const here).wrapping_byte_sub(FRAME);
+    let end = hint::black_box(&raw const here).wrapping_byte_sub(FRAME);
     let end = end.wrapping_byte_sub(end.addr() % page);
     let start = end.wrapping_byte_sub(DEEPEST).cast_mut();
     // SAFETY: what is forgotten is below every frame in use: nobody reads it before it is written again. Where no stack
