@@ -57,6 +57,10 @@ const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// commands.
 const MOST_ENDS: usize = 64;
 
+/// So often a control FIFO is read at a time, so that whoever writes without end leaves time for deaths and signals. As
+/// many commands as that, a thousand, come before a TERM of the same moment.
+const MOST_READS: u32 = 16;
+
 /// So much of the stack takes whatever is done often, without a start: bytes.
 const ROOM: usize = 2816;
 
@@ -135,8 +139,8 @@ struct Side {
     process: Option<Process>,
     /// How its process ended, until that was dealt with.
     end: Option<Death>,
-    /// There may be more in the control FIFO.
-    control_is_ready: bool,
+    /// There may be more in the control FIFO, which may be read so often before others have their turn.
+    reads_left: u32,
     /// Control bytes that were read and not yet obeyed.
     inbox: Inbox,
     /// A record that is noted and not yet written: the next may come at once.
@@ -359,7 +363,7 @@ impl Supervisor {
         // What could not be read waits for the look at everything.
         let control = |side: &'a Side, who| {
             let is_heard = self.pair.get(who).is_some_and(Service::takes_commands);
-            let has_failed = side.control_is_ready && self.look_again.is_some();
+            let has_failed = side.reads_left > 0 && self.look_again.is_some();
             (is_heard && !has_failed).then(|| side.home.as_fd())
         };
         fn process(process: &Option<Process>) -> Option<BorrowedFd<'_>> {
@@ -454,7 +458,7 @@ impl Supervisor {
             Source::Pipe => self.look_at_pipe(),
             Source::Control(who) => {
                 if let Some(side) = self.side(who) {
-                    side.control_is_ready = true;
+                    side.reads_left = MOST_READS;
                 }
             }
             Source::Process(who) => {
@@ -947,7 +951,7 @@ impl Side {
             process,
             end: None,
             owed: None,
-            control_is_ready: false,
+            reads_left: 0,
             inbox: Inbox { bytes: [0; 64], start: 0, end: 0 },
             retry: None,
             reasons: Reasons::default(),
@@ -1001,12 +1005,13 @@ impl Side {
     fn next_control_byte(&mut self) -> io::Result<Option<u8>> {
         let inbox = &mut self.inbox;
         if inbox.start == inbox.end {
-            if !self.control_is_ready {
+            if self.reads_left == 0 {
                 return Ok(None);
             }
             (inbox.start, inbox.end) = (0, self.home.read_control(&mut inbox.bytes)?);
+            // Whatever comes after a read that got less than it could the next wait tells.
+            self.reads_left = if inbox.end < inbox.bytes.len() { 0 } else { self.reads_left - 1 };
             if inbox.end == 0 {
-                self.control_is_ready = false;
                 return Ok(None);
             }
         }

@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::time::Instant;
 
 use homerun::model::status::State;
+use homerun::sys::process;
+use homerun::sys::signal::Signal;
 
 use crate::support::*;
 
@@ -59,4 +61,21 @@ fn a_thousand_commands_while_everything_is_slow_are_obeyed_to_the_last() {
         assert!(Instant::now() < deadline, "the FIFO stays full");
     }
     foo.wait(|status| status.state == State::Down);
+}
+
+#[test]
+fn commands_that_never_cease_keep_neither_a_death_nor_a_term_from_being_heard() {
+    for length in [1, 4096] {
+        let tree = Tree::new();
+        let foo = tree.service("foo").run("exec sleep 1000").start();
+        let pid = foo.wait(runs).pid;
+        let mut fifo = fs::File::options().write(true).open(foo.directory.join("supervise/control")).unwrap();
+        // Until there is no supervisor any more.
+        let writer = std::thread::spawn(move || while fifo.write_all(&b"c".repeat(length)).is_ok() {});
+        process::send(pid, Signal::SIGKILL).unwrap();
+        foo.wait(|status| runs(status) && status.pid != pid);
+        process::send(i32::try_from(foo.child.id()).unwrap(), Signal::SIGTERM).unwrap();
+        assert_eq!(foo.ended().0.code(), Some(0));
+        writer.join().unwrap();
+    }
 }
