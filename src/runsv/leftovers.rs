@@ -3,6 +3,8 @@
 //! runsv is a subreaper: when a process ends, its children become those of runsv. So whoever ends these, then those
 //! that come in their place, and so on, ends the whole family, without a look at any other process.
 
+use std::io;
+
 use crate::model::leftovers::{Fate, Left, PATIENCE, Rule};
 use crate::model::pair::Who;
 use crate::model::reason::Cause;
@@ -63,8 +65,8 @@ impl Leftovers {
         self.asked.retain(|asked| *asked != pid);
     }
 
-    /// Whether there are any.
-    pub fn look(&mut self, own: &Own) -> bool {
+    /// Whether there are any. Errors: that cannot be told now.
+    pub fn look(&mut self, own: &Own) -> io::Result<bool> {
         self.found = None;
         if self.has_children {
             let found = &mut self.found;
@@ -72,15 +74,16 @@ impl Leftovers {
                 let is_one = !own.contains(&Some(pid)) && !Children::has_ended(pid);
                 *found = is_one.then_some(pid);
                 !is_one
-            });
+            })?;
         }
-        self.found.is_some()
+        Ok(self.found.is_some())
     }
 
     /// Asks those to end that were not asked yet.
     pub fn end(&mut self, own: &Own) {
         let asked = &mut self.asked;
-        self.children.visit(&mut |pid| {
+        // Where they cannot be told now: who waits for their end asks again.
+        let _ = self.children.visit(&mut |pid| {
             if own.contains(&Some(pid)) || asked.contains(&pid) {
                 return true;
             }
@@ -96,7 +99,7 @@ impl Leftovers {
 
     /// Kills them.
     pub fn kill(&mut self, own: &Own) {
-        self.children.visit(&mut |pid| {
+        let _ = self.children.visit(&mut |pid| {
             if !own.contains(&Some(pid)) {
                 let _ = process::send(pid, Signal::SIGKILL);
             }
@@ -108,7 +111,7 @@ impl Leftovers {
     pub fn name(&mut self, own: &Own, fate: Fate) -> Option<Vec<u8>> {
         let mut text = fate.text().as_bytes().to_vec();
         let mut count = 0;
-        self.children.visit(&mut |pid| {
+        let _ = self.children.visit(&mut |pid| {
             if own.contains(&Some(pid)) || Children::has_ended(pid) {
                 return true;
             }
@@ -131,7 +134,11 @@ impl Supervisor {
     /// Looks for leftovers, and what the service directory says of them.
     pub(super) fn look_for_leftovers(&mut self) -> Option<Left> {
         let own = self.own();
-        self.leftovers.look(&own).then(|| Left {
+        let are_there = self.leftovers.look(&own).unwrap_or_else(|_| {
+            self.look_later();
+            true // as far as is known
+        });
+        are_there.then(|| Left {
             rule: self.said(supervise::setting("leftovers", Rule::read)),
             patience: self.limit(Who::Main, Limit::Stop).unwrap_or(PATIENCE),
         })

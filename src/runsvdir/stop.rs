@@ -152,7 +152,8 @@ impl<'a> Stop<'a> {
     fn ask_strays(&mut self) {
         let known: HashSet<i32> = self.runsvs.iter().map(|(pid, _)| *pid).chain(self.asked.iter().copied()).collect();
         let mut strays = Vec::new();
-        self.children.visit(&mut |pid| {
+        // Where they cannot be told now: it is done again.
+        let _ = self.children.visit(&mut |pid| {
             if !known.contains(&pid) && !Children::has_ended(pid) {
                 strays.push(pid);
             }

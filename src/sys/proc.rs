@@ -2,10 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Duration;
+
+use nix::errno::Errno;
 
 use crate::sys::{fd, file, process};
 
@@ -50,34 +52,43 @@ impl Children {
         Children { file: None, spare: fd::duplicate(fd::standard_output()).ok() }
     }
 
-    /// The kernel's list. None where it has none, or where it cannot be had now.
-    fn list(&mut self) -> Option<&File> {
+    /// The kernel's list. None where it has none. Errors: the machine is short of what opening it takes.
+    fn list(&mut self) -> io::Result<Option<&File>> {
+        use Errno::{EMFILE, ENFILE, ENOMEM};
         if self.file.is_none() {
             self.spare = None;
-            self.file = file::open_read("/proc/thread-self/children").ok();
+            match file::open_read("/proc/thread-self/children") {
+                Err(error) if [EMFILE, ENFILE, ENOMEM].iter().any(|it| error.raw_os_error() == Some(*it as i32)) => {
+                    *self = Children::unopened();
+                    return Err(error);
+                }
+                opened => self.file = opened.ok(),
+            }
         }
-        self.file.as_ref()
+        Ok(self.file.as_ref())
     }
 
     /// Gives each child, also one that has ended and was not reaped, to `visit` until that says false. One that comes or
     /// goes meanwhile may have others left out, where there are some hundreds.
+    ///
+    /// Errors: they cannot be told now.
     #[inline(never)] // what it reads into is large
-    pub fn visit(&mut self, visit: &mut dyn FnMut(i32) -> bool) {
-        let Some(file) = self.list() else {
+    pub fn visit(&mut self, visit: &mut dyn FnMut(i32) -> bool) -> io::Result<()> {
+        let Some(file) = self.list()? else {
             let own = i32::try_from(std::process::id()).unwrap_or_default();
             relations().iter().filter(|it| it.parent == own).take_while(|it| visit(it.pid)).for_each(drop);
-            return;
+            return Ok(());
         };
         let mut bytes = [0; 4096];
         let mut offset = 0;
         loop {
             // The kernel gives whole numbers, each with a blank behind it, as many as there is room for.
-            let length = file.read_at(&mut bytes, offset).unwrap_or(0);
+            let length = file.read_at(&mut bytes, offset)?;
             let whole = bytes[..length].iter().rposition(|byte| *byte == b' ').unwrap_or(0);
             let mut pids =
                 bytes[..whole].split(|byte| *byte == b' ').filter_map(|pid| str::from_utf8(pid).ok()?.parse().ok());
             if !pids.all(&mut *visit) || length + LONGEST_PID < bytes.len() {
-                return;
+                return Ok(());
             }
             offset += length as u64;
         }
@@ -318,10 +329,11 @@ mod tests {
         let mut children = Children::unopened(); // of this thread, and so are those that it starts
         let mut is_there = || {
             let mut found = false;
-            children.visit(&mut |child| {
+            let visited = children.visit(&mut |child| {
                 found |= child == pid;
                 !found
             });
+            visited.unwrap();
             found
         };
         assert!(is_there() && !Children::has_ended(pid));

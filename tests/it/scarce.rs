@@ -1,10 +1,11 @@
 //! Limits of the system itself: no descriptors, no memory. What runs goes on, and what could not be done is done later.
 
 use std::process::Command;
+use std::time::Instant;
 
 use homerun::model::status::{State, Status, Want};
-use homerun::sys::process;
 use homerun::sys::signal::Signal;
+use homerun::sys::{proc, process};
 
 use crate::support::*;
 
@@ -42,6 +43,32 @@ fn a_supervisor_at_its_limit_of_descriptors_obeys_and_records_it_once_there_are_
     // Besides what its stop looks for, of which it says that it cannot tell.
     let of_records: Vec<&String> = told.iter().filter(|line| line.contains("supervise/")).collect();
     assert_eq!(of_records, ["runsv foo: warning: unable to open supervise/stat.new: process cannot open more files"]);
+    foo.exit();
+}
+
+#[test]
+fn what_a_service_lets_go_of_is_not_overlooked_while_nothing_can_be_looked_at() {
+    if !has("prlimit") {
+        return;
+    }
+    let tree = Tree::new();
+    let leave = "(setsid sh -c 'echo $$ >\"$EAR\"; exec sleep 1000' </dev/null >/dev/null 2>&1 &)";
+    let foo = tree.service("foo").run(&format!("{leave}; exec sleep 1000")).start();
+    let left: i32 = tree.heard().parse().unwrap();
+    let main = foo.wait(runs).pid;
+    limit(&foo, "nofile", "0");
+    foo.control(b"d");
+    wait_until_gone(main);
+    // It is reaped, and what it has left is looked for, before there is a wait again.
+    let runsv = i32::try_from(foo.child.id()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while proc::state(main).is_some() || proc::state(runsv) != Some('S') {
+        assert!(Instant::now() < deadline, "process {main} is not reaped");
+        std::thread::yield_now();
+    }
+    limit(&foo, "nofile", "64");
+    foo.wait(|status| status.state == State::Down);
+    assert!(proc::state(left).is_none_or(|state| state == 'Z'), "process {left} lives on");
     foo.exit();
 }
 
