@@ -134,11 +134,9 @@ impl Locked {
     pub fn take(place: Place, world: Option<World>) -> Result<Locked, Failure> {
         let paths = Paths::of(place);
         let is_new = make_supervise(paths)?;
-        let made = if is_new { file::make_append(paths.lock).ok() } else { None };
-        let is_empty = made.is_some();
-        let lock = made.map_or_else(|| file::open_append(paths.lock), Ok).tried("open", paths.lock)?;
+        let lock = file::open_append(paths.lock).tried("open", paths.lock)?;
         let place = file::try_lock(&lock).and_then(|()| repair::claim(paths.service)).tried("lock", paths.lock)?;
-        holder::sign(&lock, world, is_empty);
+        holder::sign(&lock, world);
         Ok(Locked { paths, lock, place, is_new })
     }
 

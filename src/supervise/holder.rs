@@ -13,10 +13,11 @@ use crate::sys::{file, proc, process};
 /// Writes into a lock file who holds it: another host that shares the file can tell in no other way.
 ///
 /// The original neither writes nor reads anything there.
-pub(super) fn sign(lock: &File, world: Option<World>, is_empty: bool) {
+pub(super) fn sign(lock: &File, world: Option<World>) {
     let (Some(world), Some(host)) = (world, proc::host_name()) else { return };
     let holder = Holder { pid: process::id(), host: host.into_vec(), world };
     let text = &mut [0; Holder::MOST_BYTES];
+    let is_empty = lock.metadata().is_ok_and(|found| found.len() == 0); // as it is at first: emptying it takes longer
     let emptied = if is_empty { Ok(()) } else { lock.set_len(0) };
     let _ = emptied.and_then(|()| (&mut &*lock).write_all(holder.encode(text)));
 }

@@ -111,7 +111,7 @@ impl Home {
             clear(path, Metadata::is_file)?;
             let lock = file::open_append(path).tried("open", path)?;
             file::try_lock(&lock).tried("lock", path)?;
-            holder::sign(&lock, world().ok(), false);
+            holder::sign(&lock, world().ok());
             self.lock = lock;
         }
         if !is_there(paths.control, &self.control) {

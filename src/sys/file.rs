@@ -89,11 +89,6 @@ pub fn open_append(path: impl AsRef<Path>) -> io::Result<File> {
     open(path.as_ref(), OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT, 0o600)
 }
 
-/// The same where it is missing; fails where it is there.
-pub fn make_append(path: impl AsRef<Path>) -> io::Result<File> {
-    open(path.as_ref(), OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_EXCL, 0o600)
-}
-
 /// Makes a file with mode 0644, to write; fails where it is there.
 pub fn make(name: &CStr) -> io::Result<File> {
     open_name(name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, 0o644)
