@@ -110,11 +110,13 @@ impl<T, E: Into<io::Error>> Tried<T> for Result<T, E> {
 #[derive(Clone, Debug)]
 pub struct Speaker {
     prefix: Vec<u8>,
-    /// A supervisor rather loses a message than wait for somebody to read it.
-    is_supervisor: bool,
+    /// It rather loses a message than wait for somebody to read it.
+    never_waits: bool,
+    /// It says no more than [`PACE`] admits.
+    is_measured: bool,
 }
 
-/// Messages of a supervisor that standard error had no room for.
+/// Messages that standard error had no room for.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// Messages of a supervisor that were too many.
 static TOO_MANY: AtomicU64 = AtomicU64::new(0);
@@ -138,7 +140,7 @@ fn admits_message() -> (bool, bool) {
 impl Speaker {
     /// Speaks as `program: ...`.
     pub fn new(program: impl AsRef<OsStr>) -> Speaker {
-        Speaker { prefix: program.as_ref().as_bytes().to_vec(), is_supervisor: false }
+        Speaker { prefix: program.as_ref().as_bytes().to_vec(), never_waits: false, is_measured: false }
     }
 
     /// Speaks as `program directory: ...`.
@@ -146,13 +148,17 @@ impl Speaker {
         let mut prefix = program.as_bytes().to_vec();
         prefix.push(b' ');
         prefix.extend_from_slice(directory.as_ref().as_bytes());
-        Speaker { prefix, is_supervisor: false }
+        Speaker { prefix, never_waits: false, is_measured: false }
     }
 
-    /// The same, never waiting, and never without measure: what standard error has no room for, and what is too much, is
-    /// dropped, counted, and told of later.
+    /// The same, never waiting: what standard error has no room for is dropped, counted, and told of later.
+    pub fn never_waiting(self) -> Speaker {
+        Speaker { never_waits: true, ..self }
+    }
+
+    /// The same, never waiting, and never without measure: so is what is too much.
     pub fn of_supervisor(self) -> Speaker {
-        Speaker { is_supervisor: true, ..self }
+        Speaker { is_measured: true, ..self.never_waiting() }
     }
 
     /// The whole line, newline included, at most [`MAX_LINE`] bytes.
@@ -173,7 +179,7 @@ impl Speaker {
     #[cold]
     #[inline(never)]
     pub fn say(&self, severity: Severity, text: impl AsRef<[u8]>) {
-        if !self.is_supervisor {
+        if !self.never_waits {
             return to_stderr(&self.line(severity, text));
         }
         let has_room = || fd::has_room(io::stderr().as_fd());
@@ -181,7 +187,7 @@ impl Speaker {
             DROPPED.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        match admits_message() {
+        match if self.is_measured { admits_message() } else { (true, false) } {
             (true, _) => to_stderr(&self.line(severity, text)),
             (false, is_first) => {
                 TOO_MANY.fetch_add(1, Ordering::Relaxed);

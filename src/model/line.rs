@@ -116,8 +116,7 @@ impl Cutter {
     /// Whoever does the same with every line may take them at once, and go on with [`Cutter::next`] after them. None
     /// are whole within a line, and none stay as they are where bytes are replaced.
     pub fn whole_lines(&self, input: &[u8]) -> usize {
-        let is_within_line = self.place == Place::Rest || self.held() > 0;
-        if is_within_line || self.replace.is_some() { 0 } else { memrchr(b'\n', input).map_or(0, |at| at + 1) }
+        if self.is_within_line() || self.replace.is_some() { 0 } else { memrchr(b'\n', input).map_or(0, |at| at + 1) }
     }
 
     /// What is left when no more bytes will come, ended with the newline that it lacks.
@@ -131,6 +130,11 @@ impl Cutter {
             }
             Place::Head | Place::HeadDone => None,
         }
+    }
+
+    /// Whether the end of a line that has begun is still to come.
+    pub fn is_within_line(&self) -> bool {
+        self.place == Place::Rest || self.held() > 0
     }
 
     /// How many bytes of an unfinished head are held back.

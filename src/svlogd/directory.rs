@@ -104,6 +104,13 @@ impl Log {
         self.open.as_ref().is_some_and(|open| open.retry.is_some())
     }
 
+    /// The next write is tried, also soon after one that failed.
+    pub fn try_now(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.retry = None;
+        }
+    }
+
     /// Whether it must write before it can take more.
     pub fn is_full(&self) -> bool {
         self.waiting.len() >= self.max_waiting
@@ -438,7 +445,8 @@ impl Desk<'_> {
     }
 
     fn too_old(&self, now: Instant) -> Option<Instant> {
-        self.config.max_age.and_then(|age| now.checked_add(age))
+        // What is no regular file is not rotated.
+        self.config.max_age.filter(|_| self.open.is_regular).and_then(|age| now.checked_add(age))
     }
 
     /// Writes up to `count` of the bytes that wait. A full disk takes old files first, if it may.

@@ -28,7 +28,7 @@ use crate::sys::clock;
 use crate::sys::fd;
 use crate::sys::memory;
 use crate::sys::pages::Pages;
-use crate::sys::poll::Poller;
+use crate::sys::poll::{self, Poller};
 use crate::sys::process;
 use crate::sys::signal::{InheritedMask, Signal, Signals};
 
@@ -40,6 +40,8 @@ pub const EXIT_FAILURE: u8 = 111;
 pub const RATE: &str = "SVLOGD_RATE";
 /// After TERM, at most so many blocks that wait in standard input are still read.
 const LAST_BLOCKS: usize = 16;
+/// And so long is waited for the end of a line that has begun.
+const END_OF_LINE: Duration = Duration::from_secs(1);
 
 /// After a block of more bytes than that, and so much time in which none comes, memory is given back.
 const MANY: usize = 4096;
@@ -156,7 +158,7 @@ impl Program {
                 break;
             }
             if self.wait() && self.may_read() {
-                self.read();
+                self.read(usize::MAX);
             }
         }
         let is_well = self.give_up_unwritten() == 0 && self.over != Some(Over::NoLogs);
@@ -282,18 +284,21 @@ impl Program {
         self.open_logs();
     }
 
-    /// Reads what is in the pipe at this moment and writes it, with a newline where the last line lacks one.
+    /// Reads what is in the pipe at this moment and writes it, with a newline where the last line lacks one. What could not
+    /// be written is tried once more.
     fn terminate(&mut self) {
         self.tools.voice.info(&[b"sigterm received."]);
+        self.logs.iter_mut().for_each(Log::try_now);
         for _ in 0..LAST_BLOCKS {
             self.work();
             self.next_block = None;
             if !(self.may_read() && self.has_input()) {
                 break;
             }
-            self.read();
+            self.read(usize::MAX);
         }
         self.work();
+        self.read_to_end_of_line();
         if self.over.is_none() && self.block.is_empty() {
             self.finish_line();
             self.tell_dropped();
@@ -302,9 +307,26 @@ impl Program {
         self.over = Some(Over::Term);
     }
 
-    /// Reads one block; at the end of the input, ends the line at hand.
-    fn read(&mut self) {
-        let result = fd::read(self.input, &mut self.block.bytes);
+    /// Reads on to the end of a line that has begun, and nothing of the next one, which is for whoever comes after this.
+    /// Whoever writes in blocks ends most of them within a line.
+    fn read_to_end_of_line(&mut self) {
+        let until = clock::now() + END_OF_LINE;
+        while self.cutter.is_within_line() && self.may_read() {
+            let left = until.saturating_duration_since(clock::now());
+            let is_there = || poll::wait([Some(self.input)], Some(left)).is_ok_and(|[is_there]| is_there);
+            if left.is_zero() || !is_there() {
+                break;
+            }
+            self.read(1);
+            self.work();
+            self.next_block = None;
+        }
+    }
+
+    /// Reads one block, of at most so many bytes; at the end of the input, ends the line at hand.
+    fn read(&mut self, most: usize) {
+        let most = most.min(self.block.bytes.len());
+        let result = fd::read(self.input, &mut self.block.bytes[..most]);
         self.block.arrived = clock::wall();
         match result {
             Ok(count) if count > 0 => {

@@ -15,7 +15,7 @@ pub struct Voice {
 impl Voice {
     /// A voice that tells what is done only if `verbose`.
     pub fn new(verbose: bool) -> Voice {
-        Voice { speaker: Speaker::new("svlogd").of_supervisor(), verbose }
+        Voice { speaker: Speaker::new("svlogd").never_waiting(), verbose }
     }
 
     /// Tells what is done.

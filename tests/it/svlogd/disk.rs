@@ -71,6 +71,24 @@ fn nothing_is_lost_by_a_full_disk_that_gets_room_again() {
 }
 
 #[test]
+fn nothing_is_lost_where_there_is_room_again_when_it_is_told_to_end() {
+    let place = Place::with_main("");
+    fs::write(place.path("config"), "").unwrap();
+    nix::unistd::mkfifo(&place.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let Some(mut running) = on_a_small_disk(&place, FILL, "read go <../go; rm fill; kill -TERM $pid") else {
+        return skip(
+            "nothing_is_lost_where_there_is_room_again_when_it_is_told_to_end",
+            "needs to mount a file system",
+        );
+    };
+    running.write("abc\n");
+    running.hear(&["svlogd: pausing: unable to write to current: .: out of disk space"]);
+    fs::write(place.path("go"), "\n").unwrap();
+    assert_eq!(running.exit(), Some(0));
+    assert_eq!(place.read("result/current"), "abc\n");
+}
+
+#[test]
 fn one_that_is_killed_loses_what_it_has_read_and_could_not_write_and_nothing_else() {
     let place = Place::with_main("");
     fs::write(place.path("config"), "").unwrap();

@@ -567,3 +567,20 @@ fn what_udp_cannot_send_is_written_down() {
     assert_eq!(place.run(&["-l70000", "-b70001", "main"], line.as_bytes()), quiet(0));
     assert!(place.read("main/current") == format!("warning: failure sending through udp: {line}"));
 }
+
+/// Its messages name what is lost: none is one too many, as it would be of a supervisor.
+#[test]
+fn each_of_hundreds_of_rotations_is_said() {
+    const LINES: usize = 400;
+    let place = Place::with_main("s1000\nn0\n");
+    let mut running = place.start();
+    for _ in 0..LINES {
+        running.write(&"x".repeat(998));
+        running.write("\n");
+    }
+    running.stdin = None;
+    assert_eq!(running.exit(), Some(0));
+    let said = running.heard.iter().filter(|line| line.contains("rename: ")).count();
+    assert_eq!(said, place.old("main", "").len());
+    assert!(said > LINES / 2, "{said}");
+}

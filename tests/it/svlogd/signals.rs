@@ -118,6 +118,23 @@ fn term_in_a_flood_ends_it_after_a_whole_line() {
     assert!(count <= written);
 }
 
+/// Whoever writes in blocks, as the C library does into a pipe, ends most of them within a line.
+#[test]
+fn term_in_a_flood_of_blocks_ends_it_after_a_whole_line() {
+    let place = Place::with_main("s0\n");
+    let mut running = place.start();
+    let mut stdin = running.stdin.take().unwrap();
+    let written = flooded(1_000_000);
+    let blocks = written.clone();
+    let writer = thread::spawn(move || blocks.as_bytes().chunks(4096).all(|block| stdin.write_all(block).is_ok()));
+    place.wait_until("main", || has_more_than(&place, 100_000));
+    assert_eq!(running.terminate(), Some(0));
+    writer.join().unwrap();
+    let log = place.read("main/current");
+    let end = &log[log.len().saturating_sub(40)..];
+    assert!(log.ends_with('\n') && written.starts_with(&log), "torn: {end:?}");
+}
+
 #[test]
 fn a_second_term_ends_the_processor_too() {
     let place = Place::with_main("!read go <../go; cat\n");
@@ -132,6 +149,25 @@ fn a_second_term_ends_the_processor_too() {
     assert_eq!(running.terminate(), Some(0));
     assert_eq!(place.old("main", ""), place.old("main", ".u"));
     assert_eq!(place.whole_log("main"), "a\n");
+}
+
+/// What is no regular file is not rotated, also not by its age.
+#[test]
+fn an_old_current_that_is_no_file_keeps_it_from_sleeping_no_more_than_a_young_one() {
+    let place = Place::with_main("t1\n");
+    place.log("beside", "t1\n");
+    std::os::unix::fs::symlink("/dev/null", place.path("main/current")).unwrap();
+    let command = place.command(&["-v", "main", "beside"]);
+    let mut running = place.start_with(command, "new: beside/current", "new: beside/current");
+    running.write("a\n");
+    place.wait_until("beside", || !place.old("beside", "").is_empty());
+    let pid = i32::try_from(running.child.id()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while homerun::sys::proc::state(pid) != Some('S') {
+        assert!(Instant::now() < deadline, "it never sleeps");
+        thread::yield_now();
+    }
+    assert_eq!(running.end(), Some(0));
 }
 
 #[test]
