@@ -973,7 +973,8 @@ impl Side {
     fn record(&self, service: &Service, left: Option<i32>) -> Record {
         let Moment { label, since_boot } = self.since;
         let pid = self.process.as_ref().map(Process::pid).or(left).unwrap_or(0);
-        Record { status: service.record(label, pid), once: service.is_once(), changed: since_boot }
+        let (once, stopping) = (service.is_once(), service.is_stopping());
+        Record { status: service.record(label, pid), once, stopping, changed: since_boot }
     }
 
     fn publish(&mut self, record: Record, who: Who, notes: Option<&Notes>, speaker: &Speaker) {

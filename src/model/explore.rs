@@ -157,6 +157,7 @@ struct Recorded {
     paused: bool,
     got_term: bool,
     once: bool,
+    stopping: bool,
     order: Order,
 }
 
@@ -374,6 +375,7 @@ impl World {
         let record = self.record(who);
         let World { now, input, hooks, hook, forks, pair, left, rule, limit, .. } = *self;
         let once = pair.get(who).is_some_and(Service::is_once);
+        let stopping = pair.get(who).is_some_and(Service::is_stopping);
         let side = self.side(who);
         match action {
             Action::Start | Action::StartFinish(_) if side.lives => return broken("a second process"),
@@ -405,7 +407,7 @@ impl World {
             Action::KillHook if !hook => return broken("no hook to kill"),
             Action::Publish => {
                 let Some(Status { want, paused, got_term, state, .. }) = record else { return broken("no record") };
-                side.recorded = Some(Recorded { want, paused, got_term, once, order: side.order });
+                side.recorded = Some(Recorded { want, paused, got_term, once, stopping, order: side.order });
                 side.buried |= state == State::Down && !side.lives;
                 side.answered |= side.buried;
             }
@@ -637,10 +639,10 @@ impl Side {
             _ => Remains::Nothing,
         };
         let want = if self.order == Order::Up { Want::Up } else { Want::Down };
-        let new = Recorded { want, paused: false, got_term: false, once: false, order: self.order };
-        let Recorded { want, paused, got_term, once, .. } = self.recorded.unwrap_or(new);
+        let new = Recorded { want, paused: false, got_term: false, once: false, stopping: false, order: self.order };
+        let Recorded { want, paused, got_term, once, stopping, .. } = self.recorded.unwrap_or(new);
         let once = once && (self.note.is_none() || self.buried || self.lives);
-        Left { want, paused, got_term, once, remains }
+        Left { want, paused, got_term, once, stopping, remains }
     }
 }
 

@@ -85,7 +85,7 @@ pub struct Book {
 /// | bytes  | field   | form                                                                             |
 /// |--------|---------|----------------------------------------------------------------------------------|
 /// | 0..20  | status  | as in `status`                                                                   |
-/// | 20..24 | more    | u32, little-endian: 0 no record; 1, plus 2 for one that wants exit, plus 4 for once |
+/// | 20..24 | more    | u32, little-endian: 0 no record; 1, plus 2 for exit, 4 for once, 8 for a stop    |
 /// | 24..32 | changed | u64, little-endian: nanoseconds since the kernel started, at the time of `since` |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -93,6 +93,8 @@ pub struct Record {
     pub status: Status,
     /// It is to be started once, or left to run until it ends.
     pub once: bool,
+    /// The last that it was told was to stop.
+    pub stopping: bool,
     /// The time of `since`, by a clock that nobody sets.
     pub changed: Duration,
 }
@@ -113,6 +115,7 @@ const RECORDS_AT: usize = HEAD_BYTES + 3 * NOTE_BYTES;
 const RECORD_BYTES: usize = STATUS_BYTES + 12;
 const EXIT: u64 = 2;
 const ONCE: u64 = 4;
+const STOPPING: u64 = 8;
 const FORM: &[u8; 8] = b"homerun1";
 
 impl Place {
@@ -256,10 +259,11 @@ impl Book {
 }
 
 fn encode_record(record: Record) -> [u8; RECORD_BYTES] {
-    let Record { status, once, changed } = record;
+    let Record { status, once, stopping, changed } = record;
     let mut bytes = [0; RECORD_BYTES];
     bytes[..STATUS_BYTES].copy_from_slice(&status.encode());
-    let more = 1 + if status.want == Want::Exit { EXIT } else { 0 } + if once { ONCE } else { 0 };
+    let more = [(status.want == Want::Exit, EXIT), (once, ONCE), (stopping, STOPPING)];
+    let more = more.iter().filter(|(is_so, _)| *is_so).fold(1, |more, (_, bit)| more | bit);
     bytes[STATUS_BYTES..][..4].copy_from_slice(&more.to_le_bytes()[..4]);
     bytes[STATUS_BYTES + 4..].copy_from_slice(&nanoseconds(changed).to_le_bytes());
     bytes
@@ -271,7 +275,8 @@ fn decode_record(bytes: &[u8]) -> Option<Record> {
     let (status, more) = (Status::decode(status)?, number(more));
     let want = if more & EXIT == 0 { status.want } else { Want::Exit };
     let changed = Duration::from_nanos(number(changed));
-    (more & 1 == 1).then_some(Record { status: Status { want, ..status }, once: more & ONCE != 0, changed })
+    let (once, stopping) = (more & ONCE != 0, more & STOPPING != 0);
+    (more & 1 == 1).then_some(Record { status: Status { want, ..status }, once, stopping, changed })
 }
 
 fn nanoseconds(time: Duration) -> u64 {
@@ -310,7 +315,7 @@ mod tests {
         let since = Label::decode(*b"abcdefghijkl");
         let (paused, want, got_term, state) = (false, Want::Exit, true, State::Run);
         let status = Status { since, pid: 258, paused, want, got_term, state };
-        let record = Record { status, once: true, changed: Duration::from_nanos(0x102) };
+        let record = Record { status, once: true, stopping: true, changed: Duration::from_nanos(0x102) };
         let mut book = Book::new(WORLD);
         book.set_note(Place::Log, note());
         book.set_record(Place::Log, record);
@@ -319,7 +324,7 @@ mod tests {
         wanted.extend(note().encode());
         wanted.extend([0; 32]);
         wanted.extend([0; 32]);
-        wanted.extend(b"abcdefghijkl\x02\x01\0\0\0d\x01\x01\x07\0\0\0\x02\x01\0\0\0\0\0\0");
+        wanted.extend(b"abcdefghijkl\x02\x01\0\0\0d\x01\x01\x0f\0\0\0\x02\x01\0\0\0\0\0\0");
         assert_eq!(book.encode(), *wanted);
         assert_eq!(Book::decode(&wanted), Some(book));
         assert_eq!((book.note(Place::Main), book.note(Place::Log)), (None, Some(note())));
@@ -359,7 +364,7 @@ mod tests {
         let status = Status { since, pid: 258, paused, want, got_term, state };
         let changed = Duration::from_secs(100);
         let note = Note { asked: changed, noted: changed, ..note() };
-        let record = Record { status, once: false, changed };
+        let record = Record { status, once: false, stopping: false, changed };
         let mut book = Book::new(WORLD);
         book.set_note(Place::Main, note);
         book.set_record(Place::Main, record);
@@ -388,7 +393,10 @@ mod tests {
         let down = |changed: u64| {
             let status = Status { pid: 0, state: State::Down, ..status };
             let mut book = book;
-            book.set_record(Place::Main, Record { status, once: false, changed: Duration::from_secs(changed) });
+            book.set_record(
+                Place::Main,
+                Record { status, once: false, stopping: false, changed: Duration::from_secs(changed) },
+            );
             book
         };
         assert!(!book.has_buried(Place::Main));

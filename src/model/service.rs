@@ -97,6 +97,8 @@ pub struct Left {
     pub got_term: bool,
     /// It is to be started once, or left to run until it ends.
     pub once: bool,
+    /// The last that it was told was to stop.
+    pub stopping: bool,
     /// What became of its process.
     pub remains: Remains,
 }
@@ -306,8 +308,7 @@ impl Service {
         let got_term = left.got_term && matches!(state, State::Run { .. });
         // A log service that was on its way out reads on, as this supervisor holds its input open.
         let want = if role == Role::Log && left.want == Want::Exit { Want::Up } else { left.want };
-        let stopping = want != Want::Up; // that one run was asked for cannot be told from a stop that is under way
-        Service { state, want, paused: left.paused, got_term, stopping, ..service }
+        Service { state, want, paused: left.paused, got_term, stopping: left.stopping, ..service }
     }
 
     /// The same while a hook runs that the supervisor before this one started, and whose answer is lost.
@@ -400,6 +401,11 @@ impl Service {
         }
     }
 
+    /// Whether the last that it was told was to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     /// The command that a supervisor was told and could not carry out any more: it runs and is to be stopped.
     pub fn unfinished(&self) -> Option<Control> {
         match self.want {
@@ -480,11 +486,13 @@ impl Service {
     }
 
     fn obey(&mut self, control: Control, now: Instant, actions: &mut Actions) {
-        if matches!(control, Control::Up | Control::Once | Control::Down | Control::Exit) {
-            self.stopping = matches!(control, Control::Down | Control::Exit);
+        match control {
+            Control::Exit if self.role == Role::Log => return,
+            Control::Up | Control::Once => self.stopping = false,
+            Control::Down | Control::Exit => self.stopping = true,
+            _ => {}
         }
         match control {
-            Control::Exit if self.role == Role::Log => {}
             Control::Up => self.change_want(Want::Up, false, actions),
             Control::Once => self.change_want(Want::Down, true, actions),
             Control::Down | Control::Exit => {
@@ -607,7 +615,7 @@ impl Service {
     /// The limit of what is under way, for a supervisor that comes to it only now.
     pub fn limit_under_way(&self) -> Option<Limit> {
         match self.state {
-            State::Run { .. } if self.got_term && self.want != Want::Up => Some(Limit::Stop),
+            State::Run { .. } if self.stopping => Some(Limit::Stop), // a hook may have stood in for TERM
             State::Finish { retry_at: None, .. } => Some(Limit::Finish),
             _ => None,
         }

@@ -95,8 +95,8 @@ impl Found {
         let now = clock::now();
         let noted = book.record(place);
         let is_last = noted.is_some_and(|noted| last.is_none_or(|last| last.since <= noted.status.since));
-        let new = Record { status: new, once: false, changed: clock::since_boot() };
-        let Record { status: record, once, changed } = noted.filter(|_| is_last).unwrap_or(new);
+        let new = Record { status: new, once: false, stopping: false, changed: clock::since_boot() };
+        let Record { status: record, once, stopping, changed } = noted.filter(|_| is_last).unwrap_or(new);
         let is_buried = is_last && book.has_buried(place);
         let note = book.note(place);
         let process = note.as_ref().and_then(find);
@@ -115,7 +115,8 @@ impl Found {
             _ => Moment::now(),
         };
         let once = once && (is_buried || matches!(remains, Remains::Run { .. }));
-        let left = Left { want: record.want, paused: record.paused, got_term: record.got_term, once, remains };
+        let Status { want, paused, got_term, .. } = record;
+        let left = Left { want, paused, got_term, once, stopping, remains };
         Found { left, process, since }
     }
 }

@@ -153,6 +153,44 @@ fn what_the_service_left_behind_is_waited_for_after_an_upgrade_too() {
     assert_eq!(foo.exit().0.code(), Some(0));
 }
 
+/// That one run was asked for is no stop: what it lets go of lives on, as without an upgrade.
+#[test]
+fn what_one_run_lets_go_of_lives_on_after_an_upgrade_too() {
+    let tree = Tree::with_own_programs();
+    let run = r#"(setsid sh -c 'echo "left $$" >"$EAR"; exec sleep 1000' </dev/null >/dev/null 2>&1 &)
+        say run $$; read -r line <gate"#;
+    let foo = tree.service("foo").run(run).file("down", "");
+    homerun::sys::file::make_fifo(&tree.path("foo/gate"), 0o600).unwrap();
+    let foo = foo.start();
+    foo.control(b"o");
+    let left: i32 = said(&tree, 2)["left"].parse().unwrap();
+    foo.wait(is_running);
+    upgrade(&tree, &foo);
+    fs::write(tree.path("foo/gate"), "\n").unwrap();
+    foo.wait(|status| status.state == State::Down && status.pid == 0);
+    assert!(homerun::sys::proc::state(left).is_some_and(|state| state != 'Z'), "it was ended");
+    assert_eq!(foo.exit().0.code(), Some(0));
+}
+
+/// A hook may stand in for TERM, and another follow it: the time to stop is kept all the same.
+#[test]
+fn the_time_to_stop_is_kept_after_an_upgrade_also_where_hooks_stand_in() {
+    let tree = Tree::with_own_programs();
+    let foo = tree.service("foo").run("say run $$; exec sleep 1000").file("timeout-kill", "60000\n");
+    let foo = foo.script("control/t", "exit 0").script("control/d", "say asked $$").start();
+    said(&tree, 1);
+    foo.wait(is_running);
+    foo.control(b"d");
+    assert!(said(&tree, 1).contains_key("asked"));
+    foo.wait(|status| status.want == Want::Down);
+    fs::write(tree.path("foo/timeout-kill"), "1\n").unwrap();
+    upgrade(&tree, &foo);
+    foo.wait(|status| status.state == State::Down);
+    let (status, said) = foo.exit();
+    let killed = "runsv foo: warning: killing ./run, which did not end within timeout-kill\n";
+    assert_eq!((status.code(), said.as_str()), (Some(0), killed));
+}
+
 #[test]
 fn finish_is_told_the_true_end_whenever_it_comes() {
     let tree = Tree::with_own_programs();
