@@ -427,6 +427,9 @@ impl Supervisor {
 
     /// Carries out what a supervisor before this one did not come to.
     fn go_on_with_what_was_left(&mut self) {
+        if let Some(log) = self.log.as_deref().and_then(|log| log.process.as_ref()).map(Process::pid) {
+            self.leftovers.spare_group_of(log);
+        }
         for who in [Who::Main, Who::Log] {
             if let Some(control) = self.pair.get(who).and_then(Service::unfinished) {
                 self.apply(who, Event::Control(control));
@@ -744,7 +747,8 @@ impl Supervisor {
             stdin: self.pipe.as_ref().filter(|_| who == Who::Log).map(|pipe| pipe.reading.as_fd()),
             stdout: self.pipe.as_ref().filter(|_| who == Who::Main).and_then(LogPipe::writing),
             session: false,
-            group: has_own_group(who),
+            // Differs: the original's log service is in the group of its supervisor. What it leaves is told by that.
+            group: who == Who::Log || has_own_group(who),
             mask: self.mask,
             last: Some(&note),
         };
@@ -761,6 +765,9 @@ impl Supervisor {
         match started {
             Ok(child) => {
                 self.leftovers.may_be_there(true);
+                if who == Who::Log {
+                    self.leftovers.spare_group_of(child.pid());
+                }
                 match &failure {
                     Some(failure) => self.explain_start(who, cause, program.as_ref(), failure),
                     None => {

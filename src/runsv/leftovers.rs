@@ -22,6 +22,9 @@ const MOST_ASKED: usize = 64;
 /// So many are named. Of the others it is said that there are more.
 const MOST_NAMED: usize = 5;
 
+/// So many log services that have ended are known by what they have left.
+const MOST_GROUPS: usize = 16;
+
 /// The children of this process that it did start.
 pub type Own = [Option<i32>; 3];
 
@@ -36,6 +39,13 @@ pub struct Leftovers {
     found: Option<i32>,
     /// What was said last.
     named: Option<Vec<u8>>,
+    /// The process groups of log services. What is in them is theirs: it may have lines in hand.
+    log_groups: Vec<i32>,
+}
+
+/// Whether child `pid` is one that the service left.
+fn is_left(pid: i32, own: &Own, log_groups: &[i32]) -> bool {
+    !own.contains(&Some(pid)) && !process::group_of(pid).is_some_and(|group| log_groups.contains(&group))
 }
 
 impl Leftovers {
@@ -47,6 +57,7 @@ impl Leftovers {
             asked: Vec::new(),
             found: None,
             named: None,
+            log_groups: Vec::new(),
         }
     }
 
@@ -60,6 +71,20 @@ impl Leftovers {
         self.has_children = has_children;
     }
 
+    /// Takes note of a log service, which leads a process group.
+    pub fn spare_group_of(&mut self, log: i32) {
+        self.forget_groups();
+        if self.log_groups.len() == MOST_GROUPS {
+            self.log_groups.remove(0);
+        }
+        self.log_groups.push(log);
+    }
+
+    /// Forgets the groups that have ended: their numbers may become others'.
+    fn forget_groups(&mut self) {
+        self.log_groups.retain(|group| process::has_group(*group));
+    }
+
     /// Takes note of the end of child `pid`.
     pub fn ended(&mut self, pid: i32) {
         self.asked.retain(|asked| *asked != pid);
@@ -69,9 +94,10 @@ impl Leftovers {
     pub fn look(&mut self, own: &Own) -> io::Result<bool> {
         self.found = None;
         if self.has_children {
-            let found = &mut self.found;
+            self.forget_groups();
+            let (found, groups) = (&mut self.found, &self.log_groups);
             self.children.visit(&mut |pid| {
-                let is_one = !own.contains(&Some(pid)) && !Children::has_ended(pid);
+                let is_one = is_left(pid, own, groups) && !Children::has_ended(pid);
                 *found = is_one.then_some(pid);
                 !is_one
             })?;
@@ -81,10 +107,10 @@ impl Leftovers {
 
     /// Asks those to end that were not asked yet.
     pub fn end(&mut self, own: &Own) {
-        let asked = &mut self.asked;
+        let (asked, groups) = (&mut self.asked, &self.log_groups);
         // Where they cannot be told now: who waits for their end asks again.
         let _ = self.children.visit(&mut |pid| {
-            if own.contains(&Some(pid)) || asked.contains(&pid) {
+            if !is_left(pid, own, groups) || asked.contains(&pid) {
                 return true;
             }
             if asked.len() == MOST_ASKED {
@@ -100,7 +126,7 @@ impl Leftovers {
     /// Kills them.
     pub fn kill(&mut self, own: &Own) {
         let _ = self.children.visit(&mut |pid| {
-            if !own.contains(&Some(pid)) {
+            if is_left(pid, own, &self.log_groups) {
                 let _ = process::send(pid, Signal::SIGKILL);
             }
             true
@@ -112,7 +138,7 @@ impl Leftovers {
         let mut text = fate.text().as_bytes().to_vec();
         let mut count = 0;
         let _ = self.children.visit(&mut |pid| {
-            if own.contains(&Some(pid)) || Children::has_ended(pid) {
+            if !is_left(pid, own, &self.log_groups) || Children::has_ended(pid) {
                 return true;
             }
             let separator = if count == 0 { ": " } else { ", " };

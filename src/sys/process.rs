@@ -559,6 +559,11 @@ pub fn send(pid: i32, signal: Signal) -> io::Result<()> {
     kill(pid, signal as libc::c_int)
 }
 
+/// The process group that process `pid` is in.
+pub fn group_of(pid: i32) -> Option<i32> {
+    nix::unistd::getpgid(Some(Pid::from_raw(pid))).ok().map(Pid::as_raw)
+}
+
 /// Whether there is a process group with id `pid`, which must be a positive number.
 pub fn has_group(pid: i32) -> bool {
     pid > 0 && !kill(-pid, 0).is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH))

@@ -157,17 +157,43 @@ fn kill_does_not_wait_for_the_time_to_stop() {
     foo.exit();
 }
 
+/// Also what it has let go of, as long as that stays in its process group.
 #[test]
 fn the_log_service_and_what_it_has_started_are_not_ended_with_the_service() {
+    for let_go in ["%s &", "(%s &)"] {
+        let tree = Tree::new();
+        let child = r#"sh -c 'echo "logs $$" >"$EAR"; exec sleep 1000' </dev/null >/dev/null 2>&1"#;
+        let log = format!("{}; exec cat >/dev/null", let_go.replace("%s", child));
+        let foo = tree.service("foo").run("exec sleep 1000").log(&log.replace("&;", "&\n")).start();
+        let child = said(&tree, "logs");
+        let log = foo.wait_log(is_running);
+        foo.control(b"d");
+        foo.wait(is_down);
+        assert!(lives(child), "{let_go}");
+        assert_eq!(foo.wait_log(|_| true), log);
+        foo.exit();
+    }
+}
+
+/// A log service may be several programs, of which the first that ends leaves the others with lines in hand.
+#[test]
+fn no_line_is_lost_that_an_ended_log_service_has_left_to_its_other_programs() {
     let tree = Tree::new();
-    let log = r#"sh -c 'echo "logs $$" >"$EAR"; exec sleep 1000' </dev/null >/dev/null 2>&1 & exec cat >/dev/null"#;
-    let foo = tree.service("foo").run("exec sleep 1000").log(log).start();
-    let child = said(&tree, "logs");
-    let log = foo.wait_log(is_running);
+    let log = "cat | { say ready; read -r go <../gate; while read -r line; do say \"$line\"; done; }";
+    let service = tree.service("foo").run("echo line; say up; exec sleep 1000").log(log).file("log/down", "");
+    homerun::sys::file::make_fifo(&tree.path("foo/gate"), 0o600).unwrap();
+    let foo = service.start();
+    assert_eq!(tree.heard(), "up");
+    foo.control_log(b"o");
+    assert_eq!(tree.heard(), "ready");
+    let log = foo.wait_log(is_running).pid;
+    process::send(log, Signal::SIGKILL).unwrap();
+    foo.wait_log(is_down);
     foo.control(b"d");
     foo.wait(is_down);
-    assert!(lives(child));
-    assert_eq!(foo.wait_log(|_| true), log);
+    let mut gate = fs::File::options().read(true).write(true).open(tree.path("foo/gate")).unwrap();
+    std::io::Write::write_all(&mut gate, b"\n").unwrap();
+    assert_eq!(tree.heard(), "line");
     foo.exit();
 }
 
