@@ -303,7 +303,7 @@ impl Supervisor {
                 hook_end: None,
                 hook_is: None,
                 bad_hook: None,
-                leftovers: Leftovers::new(),
+                leftovers: Leftovers::new(is_upgrade),
                 notes,
                 must_reap: is_upgrade,
                 look: if is_upgrade { Look::soon() } else { Look::default() },

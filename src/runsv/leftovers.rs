@@ -39,26 +39,39 @@ pub struct Leftovers {
     found: Option<i32>,
     /// What was said last.
     named: Option<Vec<u8>>,
+    spared: Spared,
+}
+
+/// Children that the service has not left.
+struct Spared {
+    /// Those that were there before this was runsv.
+    before: Vec<i32>,
     /// The process groups of log services. What is in them is theirs: it may have lines in hand.
     log_groups: Vec<i32>,
 }
 
-/// Whether child `pid` is one that the service left.
-fn is_left(pid: i32, own: &Own, log_groups: &[i32]) -> bool {
-    !own.contains(&Some(pid)) && !process::group_of(pid).is_some_and(|group| log_groups.contains(&group))
+impl Spared {
+    /// Whether child `pid` is one, or one of this process's `own`.
+    fn has(&self, own: &Own, pid: i32) -> bool {
+        let is_of_log = || process::group_of(pid).is_some_and(|group| self.log_groups.contains(&group));
+        own.contains(&Some(pid)) || self.before.contains(&pid) || is_of_log()
+    }
 }
 
 impl Leftovers {
-    /// None are known yet.
-    pub fn new() -> Leftovers {
-        Leftovers {
-            children: Children::unopened(),
-            has_children: process::has_children(),
-            asked: Vec::new(),
-            found: None,
-            named: None,
-            log_groups: Vec::new(),
+    /// None are known yet. After an upgrade those that are there may be leftovers.
+    pub fn new(is_upgrade: bool) -> Leftovers {
+        let (mut children, mut before) = (Children::unopened(), Vec::new());
+        let has_children = process::has_children();
+        if has_children && !is_upgrade {
+            // Where they cannot be told they count as left.
+            let _ = children.visit(&mut |pid| {
+                before.push(pid);
+                true
+            });
         }
+        let spared = Spared { before, log_groups: Vec::new() };
+        Leftovers { children, has_children, asked: Vec::new(), found: None, named: None, spared }
     }
 
     /// One that was there at the last look.
@@ -74,20 +87,22 @@ impl Leftovers {
     /// Takes note of a log service, which leads a process group.
     pub fn spare_group_of(&mut self, log: i32) {
         self.forget_groups();
-        if self.log_groups.len() == MOST_GROUPS {
-            self.log_groups.remove(0);
+        let groups = &mut self.spared.log_groups;
+        if groups.len() == MOST_GROUPS {
+            groups.remove(0);
         }
-        self.log_groups.push(log);
+        groups.push(log);
     }
 
     /// Forgets the groups that have ended: their numbers may become others'.
     fn forget_groups(&mut self) {
-        self.log_groups.retain(|group| process::has_group(*group));
+        self.spared.log_groups.retain(|group| process::has_group(*group));
     }
 
     /// Takes note of the end of child `pid`.
     pub fn ended(&mut self, pid: i32) {
         self.asked.retain(|asked| *asked != pid);
+        self.spared.before.retain(|before| *before != pid);
     }
 
     /// Whether there are any. Errors: that cannot be told now.
@@ -95,9 +110,9 @@ impl Leftovers {
         self.found = None;
         if self.has_children {
             self.forget_groups();
-            let (found, groups) = (&mut self.found, &self.log_groups);
+            let (found, spared) = (&mut self.found, &self.spared);
             self.children.visit(&mut |pid| {
-                let is_one = is_left(pid, own, groups) && !Children::has_ended(pid);
+                let is_one = !spared.has(own, pid) && !Children::has_ended(pid);
                 *found = is_one.then_some(pid);
                 !is_one
             })?;
@@ -107,10 +122,10 @@ impl Leftovers {
 
     /// Asks those to end that were not asked yet.
     pub fn end(&mut self, own: &Own) {
-        let (asked, groups) = (&mut self.asked, &self.log_groups);
+        let (asked, spared) = (&mut self.asked, &self.spared);
         // Where they cannot be told now: who waits for their end asks again.
         let _ = self.children.visit(&mut |pid| {
-            if !is_left(pid, own, groups) || asked.contains(&pid) {
+            if spared.has(own, pid) || asked.contains(&pid) {
                 return true;
             }
             if asked.len() == MOST_ASKED {
@@ -126,7 +141,7 @@ impl Leftovers {
     /// Kills them.
     pub fn kill(&mut self, own: &Own) {
         let _ = self.children.visit(&mut |pid| {
-            if is_left(pid, own, &self.log_groups) {
+            if !self.spared.has(own, pid) {
                 let _ = process::send(pid, Signal::SIGKILL);
             }
             true
@@ -138,7 +153,7 @@ impl Leftovers {
         let mut text = fate.text().as_bytes().to_vec();
         let mut count = 0;
         let _ = self.children.visit(&mut |pid| {
-            if !is_left(pid, own, &self.log_groups) || Children::has_ended(pid) {
+            if self.spared.has(own, pid) || Children::has_ended(pid) {
                 return true;
             }
             let separator = if count == 0 { ": " } else { ", " };

@@ -105,6 +105,23 @@ fn a_stop_ends_what_the_service_has_let_go_of_before_it_counts_as_down() {
     assert_eq!((status.code(), stderr), (Some(0), String::new()));
 }
 
+/// A script may have started something before it became runsv: as in the original that is no concern of a service.
+#[test]
+fn children_that_were_there_before_the_supervisor_are_no_leftovers() {
+    let tree = Tree::new();
+    let mut command = tree.command("sh");
+    command.args(["-c", "sleep 1000 & echo before $! >\"$EAR\"; exec runsv \"$1\"", "sh"]).stderr(tree.mouth());
+    let foo = tree.service("foo").run(&format!("{LEAVE}\nsay run; exec sleep 1000")).start_by(command);
+    let before = said(&tree, "before");
+    let left = said(&tree, "left");
+    assert_eq!(tree.heard(), "run", "nothing is said of it");
+    foo.wait(is_running);
+    assert_eq!(tree.sv(&["stop", "foo"]).code, Some(0));
+    assert!(lives(before) && !lives(left));
+    assert_eq!(foo.exit().0.code(), Some(0));
+    assert!(lives(before));
+}
+
 #[test]
 fn an_exit_of_the_supervisor_ends_what_was_let_go_of_by_run_and_by_finish() {
     for by_signal in [false, true] {
