@@ -342,14 +342,16 @@ fn a_service_is_in_the_session_and_the_environment_of_its_supervisor() {
     let service = tree
         .service("foo")
         .run("say $COLOUR $PPID $(cut -d' ' -f 5,6 /proc/$$/stat); exec sleep 1000")
-        .log("say $COLOUR $PPID $(cut -d' ' -f 5,6 /proc/$$/stat) ${PWD##*/}; exec cat");
+        .log("say $COLOUR $PPID $(cut -d' ' -f 5,6 /proc/$$/stat) ${PWD##*/} $$; exec cat");
     let foo = service.start_by(command);
     let id = foo.child.id();
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
     let ids: Vec<_> = stat.split(' ').skip(4).take(2).collect();
-    let ids = ids.join(" ");
+    let (group, session) = (ids[0], ids[1]);
+    let log = foo.wait_log(is_running).pid;
     let heard: BTreeSet<_> = [tree.heard(), tree.heard()].into();
-    assert_eq!(heard, [format!("blue {id} {ids}"), format!("blue {id} {ids} log")].into());
+    let of_log = format!("blue {id} {log} {session} log {log}"); // it leads a process group
+    assert_eq!(heard, [format!("blue {id} {group} {session}"), of_log].into());
 }
 
 // The log service
