@@ -187,16 +187,15 @@ impl Speaker {
             DROPPED.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        match if self.is_measured { admits_message() } else { (true, false) } {
-            (true, _) => to_stderr(&self.line(severity, text)),
-            (false, is_first) => {
-                TOO_MANY.fetch_add(1, Ordering::Relaxed);
-                if is_first {
-                    to_stderr(&self.line(Severity::Warning, "too many messages: the next are dropped and counted"));
-                }
-                return;
-            }
+        let (is_admitted, is_first_too_many) = if self.is_measured { admits_message() } else { (true, false) };
+        if is_first_too_many {
+            to_stderr(&self.line(Severity::Warning, "too many messages: the next are dropped and counted"));
         }
+        if !is_admitted {
+            TOO_MANY.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        to_stderr(&self.line(severity, text));
         for (count, why) in [(&DROPPED, "nobody read standard error"), (&TOO_MANY, "they were too many")] {
             if count.load(Ordering::Relaxed) > 0 && has_room() {
                 let text = format!("{} messages were dropped: {why}", count.swap(0, Ordering::Relaxed));

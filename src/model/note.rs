@@ -262,8 +262,8 @@ fn encode_record(record: Record) -> [u8; RECORD_BYTES] {
     let Record { status, once, stopping, changed } = record;
     let mut bytes = [0; RECORD_BYTES];
     bytes[..STATUS_BYTES].copy_from_slice(&status.encode());
-    let more = [(status.want == Want::Exit, EXIT), (once, ONCE), (stopping, STOPPING)];
-    let more = more.iter().filter(|(is_so, _)| *is_so).fold(1, |more, (_, bit)| more | bit);
+    let flag = |is_so, bit| if is_so { bit } else { 0 };
+    let more = 1 | flag(status.want == Want::Exit, EXIT) | flag(once, ONCE) | flag(stopping, STOPPING);
     bytes[STATUS_BYTES..][..4].copy_from_slice(&more.to_le_bytes()[..4]);
     bytes[STATUS_BYTES + 4..].copy_from_slice(&nanoseconds(changed).to_le_bytes());
     bytes

@@ -487,12 +487,7 @@ impl Service {
 
     fn obey(&mut self, control: Control, now: Instant, actions: &mut Actions) {
         match control {
-            Control::Exit if self.role == Role::Log => return,
-            Control::Up | Control::Once => self.stopping = false,
-            Control::Down | Control::Exit => self.stopping = true,
-            _ => {}
-        }
-        match control {
+            Control::Exit if self.role == Role::Log => {}
             Control::Up => self.change_want(Want::Up, false, actions),
             Control::Once => self.change_want(Want::Down, true, actions),
             Control::Down | Control::Exit => {
@@ -516,6 +511,7 @@ impl Service {
     /// A command resets the growing pause: what is left of it is at most the original's.
     fn change_want(&mut self, want: Want, run_once: bool, actions: &mut Actions) {
         self.want = want;
+        self.stopping = want != Want::Up && !run_once;
         if self.input_ended {
             let reads_on = want == Want::Up; // what is left, and then it ends
             self.want = if reads_on { Want::Exit } else { want };

@@ -54,11 +54,14 @@ impl Children {
 
     /// The kernel's list. None where it has none. Errors: the machine is short of what opening it takes.
     fn list(&mut self) -> io::Result<Option<&File>> {
-        use Errno::{EMFILE, ENFILE, ENOMEM};
+        let is_short = |error: &io::Error| {
+            let errno = error.raw_os_error().map(Errno::from_raw);
+            matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
+        };
         if self.file.is_none() {
             self.spare = None;
             match file::open_read("/proc/thread-self/children") {
-                Err(error) if [EMFILE, ENFILE, ENOMEM].iter().any(|it| error.raw_os_error() == Some(*it as i32)) => {
+                Err(error) if is_short(&error) => {
                     *self = Children::unopened();
                     return Err(error);
                 }
