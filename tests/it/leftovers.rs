@@ -180,8 +180,8 @@ fn the_log_service_and_what_it_has_started_are_not_ended_with_the_service() {
     for let_go in ["%s &", "(%s &)"] {
         let tree = Tree::new();
         let child = r#"sh -c 'echo "logs $$" >"$EAR"; exec sleep 1000' </dev/null >/dev/null 2>&1"#;
-        let log = format!("{}; exec cat >/dev/null", let_go.replace("%s", child));
-        let foo = tree.service("foo").run("exec sleep 1000").log(&log.replace("&;", "&\n")).start();
+        let log = format!("{}\nexec cat >/dev/null", let_go.replace("%s", child));
+        let foo = tree.service("foo").run("exec sleep 1000").log(&log).start();
         let child = said(&tree, "logs");
         let log = foo.wait_log(is_running);
         foo.control(b"d");

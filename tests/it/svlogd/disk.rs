@@ -37,6 +37,18 @@ fn on_a_small_disk(place: &Place, before: &str, meanwhile: &str) -> Option<Runni
 
 const FILL: &str = "head -c 64k /dev/zero >fill 2>&-; test -s fill";
 
+/// svlogd with "abc" that a full disk has no room for. A line in the FIFO `go` makes room, and sends it this signal. None
+/// where no disk may be mounted.
+fn stuck_until_go(signal: &str) -> Option<(Place, Running)> {
+    let place = Place::with_main("");
+    fs::write(place.path("config"), "").unwrap();
+    nix::unistd::mkfifo(&place.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut running = on_a_small_disk(&place, FILL, &format!("read go <../go; rm fill; kill -{signal} $pid"))?;
+    running.write("abc\n");
+    running.hear(&["svlogd: pausing: unable to write to current: .: out of disk space"]);
+    Some((place, running))
+}
+
 #[test]
 fn a_full_disk_does_not_make_it_deaf() {
     let place = Place::with_main("");
@@ -54,14 +66,9 @@ fn a_full_disk_does_not_make_it_deaf() {
 
 #[test]
 fn nothing_is_lost_by_a_full_disk_that_gets_room_again() {
-    let place = Place::with_main("");
-    fs::write(place.path("config"), "").unwrap();
-    nix::unistd::mkfifo(&place.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let Some(mut running) = on_a_small_disk(&place, FILL, "read go <../go; rm fill; kill -HUP $pid") else {
+    let Some((place, mut running)) = stuck_until_go("HUP") else {
         return skip("nothing_is_lost_by_a_full_disk_that_gets_room_again", "needs to mount a file system");
     };
-    running.write("abc\n");
-    running.hear(&["svlogd: pausing: unable to write to current: .: out of disk space"]);
     running.write("def\n");
     fs::write(place.path("go"), "\n").unwrap();
     running.hear(&["svlogd: warning: writing again to current: .: after "]);
@@ -72,17 +79,12 @@ fn nothing_is_lost_by_a_full_disk_that_gets_room_again() {
 
 #[test]
 fn nothing_is_lost_where_there_is_room_again_when_it_is_told_to_end() {
-    let place = Place::with_main("");
-    fs::write(place.path("config"), "").unwrap();
-    nix::unistd::mkfifo(&place.path("go"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let Some(mut running) = on_a_small_disk(&place, FILL, "read go <../go; rm fill; kill -TERM $pid") else {
+    let Some((place, mut running)) = stuck_until_go("TERM") else {
         return skip(
             "nothing_is_lost_where_there_is_room_again_when_it_is_told_to_end",
             "needs to mount a file system",
         );
     };
-    running.write("abc\n");
-    running.hear(&["svlogd: pausing: unable to write to current: .: out of disk space"]);
     fs::write(place.path("go"), "\n").unwrap();
     assert_eq!(running.exit(), Some(0));
     assert_eq!(place.read("result/current"), "abc\n");

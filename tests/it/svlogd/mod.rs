@@ -170,13 +170,18 @@ impl Running {
     /// The same once it waits for events: the original forgets a HUP that comes right before it does, until the next
     /// line.
     fn signal_asleep(&self, signal: Signal) {
+        self.wait_until_asleep();
+        self.signal(signal);
+    }
+
+    /// Waits until it waits for events.
+    fn wait_until_asleep(&self) {
         let pid = i32::try_from(self.child.id()).unwrap();
         let deadline = Instant::now() + PATIENCE;
         while homerun::sys::proc::state(pid) != Some('S') {
             assert!(Instant::now() < deadline, "it never sleeps");
             thread::yield_now();
         }
-        self.signal(signal);
     }
 
     /// Waits for a line on stderr that contains one of `texts`.

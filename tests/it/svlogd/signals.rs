@@ -161,12 +161,7 @@ fn an_old_current_that_is_no_file_keeps_it_from_sleeping_no_more_than_a_young_on
     let mut running = place.start_with(command, "new: beside/current", "new: beside/current");
     running.write("a\n");
     place.wait_until("beside", || !place.old("beside", "").is_empty());
-    let pid = i32::try_from(running.child.id()).unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    while homerun::sys::proc::state(pid) != Some('S') {
-        assert!(Instant::now() < deadline, "it never sleeps");
-        thread::yield_now();
-    }
+    running.wait_until_asleep();
     assert_eq!(running.end(), Some(0));
 }
 
