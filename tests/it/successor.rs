@@ -414,7 +414,11 @@ fn what_could_not_be_noted_is_noted_once_it_can() {
     let pid = said(&tree, "run");
     let runsv = foo.child.id().to_string();
     assert_eq!(tree.run("prlimit", &["--fsize=unlimited", "--pid", &runsv]).code, Some(0));
-    foo.wait(|status| status.pid == pid);
+    // Not the record: if the limit was lifted between the two, that came a try earlier.
+    tree.wait_in(&tree.path("foo/supervise"), || {
+        let book = Book::decode(&fs::read(tree.path("foo/supervise/process")).ok()?)?;
+        book.note(Place::Main).filter(|note| note.pid == pid)
+    });
     kill(foo, &[]);
     let foo = successor(&tree);
     foo.wait(|status| status.pid == pid);
