@@ -32,7 +32,7 @@ use crate::model::service::{Action, Death, Event, Hooked, Role, Service};
 use crate::model::status::{self, Status, Want};
 use crate::model::tai::Label;
 use crate::msg::{self, Failure, Speaker, Tried as _};
-use crate::supervise::{self, Dropped, Home, Locked, Notes, Pipe};
+use crate::supervise::{self, Home, Locked, Notes, Pipe};
 use crate::sys::poll::{self, Patience};
 use crate::sys::process::{self, Addressee, Argv, Directory, Orphan, Spawn, Step};
 use crate::sys::signal::{InheritedMask, SigSet, Signal, Signals};
@@ -419,6 +419,7 @@ impl Supervisor {
     fn leave(&mut self) {
         self.main.forget_reasons();
         self.log.iter_mut().for_each(|log| log.forget_reasons());
+        self.keep_unread();
         [Some(&self.main), self.log.as_deref()].into_iter().flatten().for_each(|side| side.home.leave());
         if let Some(notes) = &self.notes {
             notes.close().unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
@@ -707,16 +708,6 @@ impl Supervisor {
         let pause = humantime::format_duration(pause);
         self.speaker.warn(format!("{text}: next start in {pause}"));
         self.explain(who, Cause::Pause, Some(format!("{text}: pause of {pause}").as_bytes()));
-    }
-
-    /// Opens an end of the log pipe that is nobody else's.
-    fn open_overflow(&mut self) {
-        match self.pipe.as_ref().map(|pipe| pipe.place.open_own(&pipe.reading)) {
-            Some(Ok(own)) => self.overflow = own.map(|own| Overflow::new(own, Dropped::of_log())),
-            Some(Err(failure)) => self.speaker.warn_failure(&failure),
-            None => {}
-        }
-        self.look_at_pipe();
     }
 
     /// Starts `run`, or `finish` after `death`.

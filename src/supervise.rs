@@ -59,6 +59,7 @@ struct Paths {
     status: Replaced,
     reason: Replaced,
     dropped: Replaced,
+    unread: &'static str,
 }
 
 /// A file that is replaced as a whole by renaming.
@@ -93,6 +94,7 @@ macro_rules! paths {
             status: paths!(replaced $directory, "status"),
             reason: paths!(replaced $directory, "reason"),
             dropped: paths!(replaced $directory, "dropped"),
+            unread: concat!($directory, "/unread"),
         }
     };
     (replaced $directory:literal, $name:literal) => {
@@ -235,6 +237,14 @@ pub struct Loss {
     pub bytes: u64,
 }
 
+impl Loss {
+    /// These bytes are lost, too.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+    }
+}
+
 /// The file `dropped`: a [`Loss`] that the log does not tell of yet, as two numbers in a line. A successor reads it.
 pub struct Dropped {
     file: Replaced,
@@ -267,6 +277,51 @@ impl Dropped {
     /// The log tells of it now.
     pub fn forget(&self) {
         let _ = file::remove(self.file.name);
+    }
+}
+
+/// The file `unread`: what was in the pipe when the supervisor ended and no log service had read it. The next one puts it
+/// back.
+///
+/// Differs: with the original it is lost.
+pub struct Unread {
+    path: &'static str,
+}
+
+impl Unread {
+    /// That of the pipe to the log service.
+    pub fn of_log() -> Unread {
+        Unread { path: MAIN_PATHS.unread }
+    }
+
+    /// Moves what is in the pipe there; how many bytes. What cannot be kept stays in the pipe.
+    pub fn keep(&self, pipe: BorrowedFd<'_>) -> Result<usize, Failure> {
+        let most = fd::unread(pipe).tried("read", self.path)?;
+        if most == 0 {
+            return Ok(0);
+        }
+        let file = file::open_for_notes(self.path).tried("open", self.path)?;
+        fd::move_out(pipe, &file, most).tried("write", self.path)
+    }
+
+    /// Puts it back into the `pipe`, which never waits; what there is no room for adds to the `loss`.
+    pub fn put_back(&self, mut pipe: &File, loss: &mut Loss) -> Result<(), Failure> {
+        let file = match file::open_read(self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened.tried("open", self.path)?,
+        };
+        let mut rest = file.metadata().map(|found| file.take(found.len())).tried("stat", self.path)?;
+        let mut bytes = [0; 1024]; // a write of no more than PIPE_BUF is made whole or not at all
+        loop {
+            let length = rest.read(&mut bytes).tried("read", self.path)?;
+            if length == 0 {
+                break;
+            }
+            if pipe.write(&bytes[..length]).is_err() {
+                loss.add(&bytes[..length]);
+            }
+        }
+        fs::remove_file(self.path).tried("remove", self.path)
     }
 }
 

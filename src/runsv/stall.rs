@@ -10,7 +10,8 @@ use crate::model::pair::Who;
 use crate::model::reason::Cause;
 use crate::model::seconds;
 use crate::model::stall::{self, Deed, Sight, Stall};
-use crate::supervise::{Dropped, Loss};
+use crate::msg::Speaker;
+use crate::supervise::{Dropped, Loss, Unread};
 use crate::sys::poll::Poller;
 use crate::sys::{clock, fd, file};
 
@@ -93,13 +94,28 @@ impl Overflow {
         Ok(())
     }
 
+    /// Drops what is in the pipe now.
+    fn drop_all(&mut self) -> io::Result<()> {
+        let end = self.loss.bytes + fd::unread(self.own.as_fd())? as u64;
+        while self.loss.bytes < end {
+            self.take(LONGEST_LINE)?;
+        }
+        Ok(())
+    }
+
+    /// Says what was lost, and leaves word of it to the next supervisor, which tells the log.
+    fn admit(&self, speaker: &Speaker) {
+        self.record.write(self.loss);
+        let Loss { lines, bytes } = self.loss;
+        speaker.warn(format!("{lines} lines of {bytes} bytes were dropped: ./log/run does not read"));
+    }
+
     /// Takes up to so many bytes out of the pipe; whether they end within a line.
     fn take(&mut self, at_most: usize) -> io::Result<bool> {
         let mut bytes = [0; LONGEST_LINE];
         let length = self.own.read(&mut bytes[..at_most])?;
         let taken = &bytes[..length];
-        self.loss.bytes += length as u64;
-        self.loss.lines += taken.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.loss.add(taken);
         Ok(taken.last().is_some_and(|last| *last != b'\n'))
     }
 
@@ -118,6 +134,44 @@ impl Overflow {
 }
 
 impl Supervisor {
+    /// Opens an end of the log pipe that is nobody else's, and puts into it first what the last supervisor has kept.
+    pub(super) fn open_overflow(&mut self) {
+        match self.pipe.as_ref().map(|pipe| pipe.place.open_own(&pipe.reading)) {
+            Some(Ok(Some(own))) => {
+                let mut overflow = Overflow::new(own, Dropped::of_log());
+                let before = overflow.loss;
+                let put_back = Unread::of_log().put_back(&overflow.own, &mut overflow.loss);
+                put_back.unwrap_or_else(|failure| self.speaker.warn_failure(&failure));
+                if overflow.loss != before {
+                    overflow.admit(&self.speaker);
+                }
+                self.overflow = Some(overflow);
+            }
+            Some(Err(failure)) => self.speaker.warn_failure(&failure),
+            Some(Ok(None)) | None => {}
+        }
+        self.look_at_pipe();
+    }
+
+    /// Keeps what is in the log pipe, which no log service reads any more, for the next supervisor.
+    pub(super) fn keep_unread(&mut self) {
+        let Some(pipe) = &self.pipe else { return };
+        match Unread::of_log().keep(pipe.reading.as_fd()) {
+            Ok(0) => {}
+            Ok(kept) => {
+                self.speaker.warn(format!("{kept} bytes that ./log/run did not read are kept in supervise/unread"));
+            }
+            Err(failure) => {
+                self.speaker.warn_failure(&failure);
+                if let Ok(Some(own)) = pipe.place.open_own(&pipe.reading) {
+                    let mut overflow = Overflow::new(own, Dropped::of_log());
+                    let _ = overflow.drop_all();
+                    overflow.admit(&self.speaker);
+                }
+            }
+        }
+    }
+
     /// When the log pipe is to be looked at. Whoever stops or pauses a log service has chosen that its service waits.
     pub(super) fn overflow_deadline(&self) -> Option<Instant> {
         self.overflow.as_ref().filter(|_| self.log_shall_read())?.stall.deadline()
@@ -185,8 +239,7 @@ impl Supervisor {
             && overflow.loss != Loss::default()
             && !overflow.confess()
         {
-            let Loss { lines, bytes } = overflow.loss;
-            self.speaker.warn(format!("{lines} lines of {bytes} bytes were dropped: ./log/run does not read"));
+            overflow.admit(&self.speaker);
         }
         self.explain(Who::Log, Cause::Stalled, None);
     }

@@ -1,11 +1,12 @@
 //! Descriptors: pipes, copies, and what an exec leaves open.
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, SpliceFFlags, fcntl, open, splice};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 use crate::sys::poll::look;
@@ -168,6 +169,22 @@ pub fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(usize::try_from(count).unwrap_or_default()),
     }
+}
+
+/// Moves up to `most` bytes that are in the pipe or FIFO `from` to the end of the file `to`; how many. What cannot be
+/// written stays where it is.
+pub fn move_out(from: BorrowedFd<'_>, to: &File, most: usize) -> io::Result<usize> {
+    let mut end = to.metadata()?.len().try_into().map_err(|_| Errno::EFBIG)?;
+    let mut moved = 0;
+    while moved < most {
+        match splice(from, None, to, Some(&mut end), most - moved, SpliceFFlags::SPLICE_F_NONBLOCK) {
+            Ok(0) | Err(Errno::EAGAIN) => break, // somebody else has read it
+            Ok(length) => moved += length,
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(moved)
 }
 
 /// Standard output, which is open from the start on, without a buffer.

@@ -113,6 +113,63 @@ fn what_a_supervisor_that_was_killed_had_dropped_its_successor_tells() {
     assert_eq!(found + dropped, 3000);
 }
 
+/// Two lines for the log.
+const BRIEF: &str = "echo one; echo two; say written; exec sleep 1000";
+
+#[test]
+fn what_the_log_service_did_not_read_before_the_exit_it_reads_after_it() {
+    for (name, log) in [("down", READER), ("failing", "[ -e fail ] && exit 1; exec cat >>lines"), ("missing", "")] {
+        let tree = Tree::new();
+        let foo = tree.service("foo").file("log/fail", "").run(BRIEF);
+        let foo = if name == "down" { foo.file("log/down", "") } else { foo };
+        let foo = if name == "missing" { foo } else { foo.log(log) };
+        let foo = foo.start();
+        assert_eq!(tree.heard(), "written", "{name}");
+        let directory = foo.directory.clone();
+        let (status, said) = foo.exit();
+        let said = said.lines().last().unwrap_or_default();
+        let kept = "runsv foo: warning: 8 bytes that ./log/run did not read are kept in supervise/unread";
+        assert_eq!((status.code(), said), (Some(0), kept), "{name}");
+        assert_eq!(fs::read_to_string(directory.join("supervise/unread")).unwrap(), "one\ntwo\n", "{name}");
+        // Nothing is new the next time; nor is what is kept forgotten.
+        fs::write(directory.join("down"), "").unwrap();
+        let _ = fs::remove_file(directory.join("log/down"));
+        fs::remove_file(directory.join("log/fail")).unwrap();
+        let foo = tree.service("foo").log(READER).start();
+        foo.wait_log(|status| status.pid != 0);
+        let (status, said) = foo.exit();
+        assert_eq!((status.code(), said.as_str()), (Some(0), ""), "{name}");
+        assert_eq!(fs::read_to_string(directory.join("log/lines")).unwrap(), "one\ntwo\n", "{name}");
+        assert!(!directory.join("supervise/unread").exists(), "{name}");
+    }
+}
+
+#[test]
+fn what_can_neither_be_read_nor_kept_is_counted() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").file("log/down", "").file("supervise/unread/in the way", "").log(READER).run(BRIEF);
+    let foo = foo.start();
+    assert_eq!(tree.heard(), "written");
+    let directory = foo.directory.clone();
+    let (status, said) = foo.exit();
+    let said: Vec<&str> = said.lines().collect();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(
+        said,
+        [
+            "runsv foo: warning: unable to read supervise/unread: is a directory",
+            "runsv foo: warning: unable to open supervise/unread: is a directory",
+            "runsv foo: warning: 2 lines of 8 bytes were dropped: ./log/run does not read"
+        ]
+    );
+    fs::write(directory.join("down"), "").unwrap();
+    fs::remove_file(directory.join("log/down")).unwrap();
+    let foo = tree.service("foo").start();
+    foo.wait_log(|status| status.pid != 0);
+    assert_eq!(foo.exit().0.code(), Some(0));
+    assert_eq!(read_log(&directory), (0, 2));
+}
+
 /// As many lines as fill the pipe, then as many again.
 const FILLER: &str = "fill() { i=0; while [ $i -lt 64 ]; do i=$((i+1)); printf '%01023d\\n' $i; done; }
     fill; say full; fill; say written; exec sleep 1000";
@@ -147,4 +204,21 @@ fn whoever_stops_or_pauses_the_log_service_or_says_so_in_a_file_has_chosen_to_wa
         assert_eq!((status.code(), said.as_str()), (Some(0), ""), "{name}");
         assert_eq!(fs::read_to_string(directory.join("log/lines")).unwrap().lines().count(), 128, "{name}");
     }
+}
+
+#[test]
+fn a_pipe_that_is_full_at_the_exit_is_kept_whole() {
+    let tree = Tree::new();
+    let foo = tree.service("foo").file("log/down", "").log(READER).run(FILLER).start();
+    assert_eq!(tree.heard(), "full");
+    let directory = foo.directory.clone();
+    assert_eq!(foo.exit().0.code(), Some(0));
+    fs::write(directory.join("down"), "").unwrap();
+    fs::remove_file(directory.join("log/down")).unwrap();
+    let foo = tree.service("foo").start();
+    foo.wait_log(|status| status.pid != 0);
+    let (status, said) = foo.exit();
+    assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+    let lines = fs::read_to_string(directory.join("log/lines")).unwrap();
+    assert_eq!((lines.lines().count(), lines.len()), (64, 65536));
 }
