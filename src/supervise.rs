@@ -271,7 +271,7 @@ impl Dropped {
     /// Writes it. Where that fails, as on a full disk, only this supervisor knows.
     pub fn write(&self, loss: Loss) {
         let text = format!("{} {}\n", loss.lines, loss.bytes);
-        let _ = self.file.write(text.as_bytes()).and_then(|()| self.file.put_in_place());
+        let _ = self.file.replace(text.as_bytes());
     }
 
     /// The log tells of it now.
@@ -458,8 +458,7 @@ impl Home {
         let is_made = |file: &Replaced, text: &[u8]| is_new && file.make(text).is_ok();
         if self.published_pid != Some(status.pid) {
             if !is_made(&self.paths.pid, status.pid_line().as_bytes()) {
-                self.paths.pid.write(status.pid_line().as_bytes())?;
-                self.paths.pid.put_in_place()?;
+                self.paths.pid.replace(status.pid_line().as_bytes())?;
             }
             self.published_pid = Some(status.pid);
         }
@@ -497,8 +496,7 @@ impl Home {
 
     fn put_status(&mut self, status: &Status) -> Result<(), Failure> {
         self.published = None; // until all is in place nothing is known
-        self.paths.status.write(&status.encode())?;
-        self.paths.status.put_in_place()
+        self.paths.status.replace(&status.encode())
     }
 
     /// Keeps `reason`, the line that says why the service does not do what is wanted; there is no such file without one.
@@ -512,10 +510,7 @@ impl Home {
         self.explained = None;
         let file = &self.paths.reason;
         match reason {
-            Some(line) => {
-                file.write(&[line, b"\n"].concat())?;
-                file.put_in_place()?;
-            }
+            Some(line) => file.replace(&[line, b"\n"].concat())?,
             None => match file::remove(file.name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(Failure::new("remove", file.path, error));
@@ -548,6 +543,12 @@ impl Replaced {
             let _ = file::remove(self.name);
         }
         made
+    }
+
+    /// Puts a file of these bytes in its place.
+    fn replace(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.write(bytes)?;
+        self.put_in_place()
     }
 
     /// Writes the new file, whole or not at all.
