@@ -53,7 +53,10 @@ impl Fake {
 fn gone(service: &Path, record: &[u8]) -> PathBuf {
     let supervise = service.join("supervise");
     fs::create_dir_all(&supervise).unwrap();
-    fs::write(supervise.join("status"), record).unwrap();
+    let mut status = File::create(supervise.join("status")).unwrap();
+    status.write_all(record).unwrap();
+    // However slow the machine is, a TERM that is recorded came just now.
+    status.set_modified(SystemTime::now() + LASTED).unwrap();
     for name in ["control", "ok"] {
         homerun::sys::file::make_fifo(&supervise.join(name), 0o600).unwrap();
     }

@@ -34,9 +34,9 @@ fn who_kills_runsvdir_and_lets_deaf_processes_go_loses_them_all() {
 #[test]
 fn who_makes_processes_all_the_time_has_none_in_the_end() {
     let Some(land) = Land::made() else { return };
-    let bomb =
-        "trap '' TERM; bomb() { setsid sleep 1000 & bomb & (bomb &); }; bomb 2>/dev/null; say lit; exec sleep 1000";
-    land.script("service/foo/run", bomb);
+    let bomb = "trap '' TERM; bomb() { setsid sleep 1000 & bomb & (bomb &); }";
+    // In a shell of its own: one that can have no process ends.
+    land.script("service/foo/run", &format!("{bomb}\n(bomb) 2>/dev/null &\nwait $!; say lit; exec sleep 1000"));
     // As many as the user may have.
     let outer = impatient(&land, "ulimit -p 40 || exit\n");
     hear(&land, "lit");
