@@ -1,7 +1,7 @@
 //! Users to test with: made for one test where it runs as root, else whoever runs it.
 
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -82,8 +82,7 @@ impl Land {
     pub fn root_script(&self, path: &Path, text: &str) {
         let ear = self.tree.path("ear");
         let head = format!("#!/bin/sh\nsay() {{ printf '%s\\n' \"$*\" >'{}'; }}\n", ear.display());
-        fs::write(path, format!("{head}{text}\n")).unwrap();
-        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        put_program(path, format!("{head}{text}\n"));
     }
 
     /// Every process of the made user.

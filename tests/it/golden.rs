@@ -542,8 +542,8 @@ fn what_cannot_be_run(play: &mut Play) {
     let services = [
         service("nothing").finish(finish),
         service("not-executable").file("run", "#!/bin/sh\n").finish(finish),
-        service("text").file("run", "exit\n").mode("run", 0o755).finish(finish),
-        service("interpreter").file("run", "#!/no/where\n").mode("run", 0o755).finish(finish),
+        service("text").program("run", "exit\n").finish(finish),
+        service("interpreter").program("run", "#!/no/where\n").finish(finish),
         service("directory").file("run/x", "").finish(finish),
         service("finish").run("say ${PWD##*/}; exit 3").file("finish", ""),
         service("finish-directory").run("say ${PWD##*/}; exit 3").file("finish/x", ""),
@@ -828,8 +828,8 @@ fn what_is_in_the_way_of_hooks(play: &mut Play) {
     let run = "exec env --default-signal ./traps";
     let file = play.start(play.tree.service("file").script("traps", &listen).run(run).file("control", ""));
     let service = play.tree.service("hooks").script("traps", &listen).run(run);
-    let service = service.file("control/a", "true\n").mode("control/a", 0o755);
-    let service = service.file("control/i", "#!/no/where\n").mode("control/i", 0o755);
+    let service = service.program("control/a", "true\n");
+    let service = service.program("control/i", "#!/no/where\n");
     let service = service.script("control/q", "say no").mode("control/q", 0o677);
     let service = service.file("control/1/x", "").script("control/2", "kill -TERM $$");
     symlink("h", play.tree.path("hooks/control/h")).unwrap();

@@ -36,9 +36,7 @@ exec ssh-agent -D
 /// Starts root's service for the user's tree.
 fn start(land: &Land) -> Running<'_> {
     let name = format!("runsvdir-{}", land.user.name);
-    let directory =
-        land.tree.service(&name).file("run", &RUN.replace("<username>", &land.user.name)).mode("run", 0o755);
-    let directory = directory.made();
+    let directory = land.tree.service(&name).program("run", &RUN.replace("<username>", &land.user.name)).made();
     let child = land.tree.command("runsv").arg(&name).stderr(Stdio::piped()).spawn().unwrap();
     land.tree.supervised(child, directory)
 }
@@ -46,7 +44,7 @@ fn start(land: &Land) -> Running<'_> {
 /// A service of the user's, typed in as it is.
 fn typed(land: &Land, name: &str, run: &str) {
     let file = land.script(&format!("service/{name}/run"), "");
-    fs::write(file, run).unwrap();
+    put_program(file, run);
 }
 
 /// A line of sh in the user's own shell.

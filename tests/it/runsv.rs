@@ -95,8 +95,8 @@ fn a_script_that_cannot_be_run_is_told_each_time_and_counts_as_111() {
     let fatal = |text: &str| (format!("runsv foo: fatal: unable to start {text}"), "finish 111 0".to_owned());
     assert_eq!(finish(tree.service("foo")), fatal("./run: file does not exist"));
     assert_eq!(finish(tree.service("foo").file("run", "#!/bin/sh\n")), fatal("./run: access denied"));
-    assert_eq!(finish(tree.service("foo").mode("run", 0o755).file("run", "true\n")), fatal("./run: exec format error"));
-    assert_eq!(finish(tree.service("foo").file("run", "#!/no/where\n")), fatal("./run: file does not exist"));
+    assert_eq!(finish(tree.service("foo").program("run", "true\n")), fatal("./run: exec format error"));
+    assert_eq!(finish(tree.service("foo").program("run", "#!/no/where\n")), fatal("./run: file does not exist"));
     fs::remove_file(tree.path("foo/run")).unwrap();
     tree.directory("foo/run");
     assert_eq!(finish(tree.service("foo")), fatal("./run: access denied"));
@@ -852,8 +852,7 @@ fn a_hook_without_the_owners_right_to_run_it_is_none() {
         .mode("control/u", 0o655)
         .script("control/h", "say hook")
         .mode("control/h", 0o611)
-        .file("control/1", "true\n")
-        .mode("control/1", 0o755)
+        .program("control/1", "true\n")
         .start_heard();
     assert_eq!(tree.heard(), "up");
     foo.control(b"h");

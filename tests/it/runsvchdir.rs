@@ -28,10 +28,7 @@ fn original(tree: &Tree) -> Option<PathBuf> {
     place.fill(0);
     place[..4].copy_from_slice(b"sets");
     let program = tree.directory("bin").join("runsvchdir");
-    fs::write(tree.path("bin/bytes"), bytes).unwrap();
-    // Written by a process that has ended: whoever has it open for writing keeps it from being run.
-    assert!(Command::new("cp").arg(tree.path("bin/bytes")).arg(&program).status().unwrap().success());
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    put_program(&program, bytes);
     Some(program)
 }
 

@@ -746,7 +746,7 @@ fn an_ordinary_users_runtime_directory_must_be_his() {
 fn the_log_of_a_tree_is_kept_only_where_nobody_else_can_write() {
     let tree = Tree::new();
     let script = tree.directory("runsvdir-foo/log").join("run");
-    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/sv/runsvdir-user/log/run"), &script).unwrap();
+    put_program(&script, include_str!("../../etc/sv/runsvdir-user/log/run"));
     // Stands in for svlogd: which directory it is given.
     tree.service("bin").script("svlogd", "for directory; do :; done; say \"$directory\"");
     let path = format!("{}:/usr/bin:/bin", tree.path("bin").display());

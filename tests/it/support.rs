@@ -105,6 +105,16 @@ pub fn runit() -> Option<PathBuf> {
     found
 }
 
+/// Writes a file that is to be run, and whatever may be in it already. By another process: one that is started here
+/// meanwhile would hold it open for writing, so that for a moment nobody could run it.
+pub fn put_program(path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+    let path = path.as_ref();
+    let mut copy = Command::new("cp").arg("/dev/stdin").arg(path).stdin(Stdio::piped()).spawn().unwrap();
+    copy.stdin.take().unwrap().write_all(content.as_ref()).unwrap();
+    assert!(copy.wait().unwrap().success());
+    fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+}
+
 /// One at a time for tests that change the machine: users, /run.
 pub static MACHINE: Mutex<()> = Mutex::new(());
 
@@ -378,14 +388,15 @@ impl<'a> Service<'a> {
     /// Any script, such as `control/t` or `check`.
     pub fn script(self, name: &str, script: &str) -> Service<'a> {
         let text = format!("#!/bin/sh\nsay() {{ printf '%s\\n' \"$*\" >\"$EAR\"; }}\n{script}\n");
+        self.program(name, &text)
+    }
+
+    /// Any file that is to be run, as it is.
+    pub fn program(self, name: &str, content: &str) -> Service<'a> {
         let path = self.directory.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // By another process: one that is started here meanwhile would hold it open for writing, so that for a moment
-        // nobody could run it.
-        let mut copy = Command::new("cp").arg("/dev/stdin").arg(path).stdin(Stdio::piped()).spawn().unwrap();
-        copy.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        assert!(copy.wait().unwrap().success());
-        self.mode(name, 0o755)
+        put_program(path, content);
+        self
     }
 
     /// Any file.

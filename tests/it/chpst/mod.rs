@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use fs2::FileExt;
 use tempfile::TempDir;
 
-use crate::support::{Outcome, fails, is_root, open_up, says, skip};
+use crate::support::{Outcome, fails, is_root, open_up, put_program, says, skip};
 
 const CHPST: &str = env!("CARGO_BIN_EXE_chpst");
 const PATH: &str = "/usr/bin:/bin";
@@ -54,6 +54,11 @@ impl Place {
 
     fn file(&self, name: impl AsRef<OsStr>, content: impl AsRef<[u8]>) -> &Place {
         fs::write(self.path(name), content).unwrap();
+        self
+    }
+
+    fn program(&self, name: &str, content: &str) -> &Place {
+        put_program(self.path(name), content);
         self
     }
 
@@ -156,8 +161,7 @@ fn its_exit_code_is_the_programs() {
 #[test]
 fn a_program_that_cannot_be_run_is_named_with_the_reason() {
     let place = Place::new();
-    place.file("plain", "").directory("dir").file("headless", "echo no header");
-    fs::set_permissions(place.path("headless"), Permissions::from_mode(0o755)).unwrap();
+    place.file("plain", "").directory("dir").program("headless", "echo no header");
     assert_eq!(place.chpst(&["nosuch"]), fatal("unable to run: nosuch: file does not exist"));
     assert_eq!(place.chpst(&["./plain"]), fatal("unable to run: ./plain: access denied"));
     assert_eq!(place.chpst(&["./dir"]), fatal("unable to run: ./dir: access denied"));
@@ -169,8 +173,7 @@ fn a_program_that_cannot_be_run_is_named_with_the_reason() {
 #[test]
 fn the_search_goes_on_after_a_file_that_may_not_be_run() {
     let place = Place::new();
-    place.directory("plain").directory("good").file("plain/prog", "").file("good/prog", "#!/bin/sh\necho found\n");
-    fs::set_permissions(place.path("good/prog"), Permissions::from_mode(0o755)).unwrap();
+    place.directory("plain").directory("good").file("plain/prog", "").program("good/prog", "#!/bin/sh\necho found\n");
     let search = |path: &str| Outcome::of(place.command(&["prog"]).env("PATH", path));
     assert_eq!(search("nowhere:plain:good"), says("found\n"));
     assert_eq!(search("plain:nowhere"), fatal("unable to run: prog: access denied"));

@@ -210,12 +210,9 @@ fn the_program_is_searched_the_same_way() {
         for directory in ["plain", "good", "dir", "headless", "shebang", "shut"] {
             place.directory(directory);
         }
-        place.directory("dir/prog").file("plain/prog", "").file("good/prog", "#!/bin/sh\necho found \"$0\"\n");
-        place.file("headless/prog", "echo no header\n").file("shebang/prog", "#!/nowhere\n").file("file", "");
-        place.file("shut/prog", "#!/bin/sh\necho shut\n");
-        for program in ["good", "headless", "shebang", "shut"] {
-            fs::set_permissions(place.path(format!("{program}/prog")), Permissions::from_mode(0o755)).unwrap();
-        }
+        place.directory("dir/prog").file("plain/prog", "").program("good/prog", "#!/bin/sh\necho found \"$0\"\n");
+        place.program("headless/prog", "echo no header\n").program("shebang/prog", "#!/nowhere\n").file("file", "");
+        place.program("shut/prog", "#!/bin/sh\necho shut\n");
         fs::set_permissions(place.path("shut"), Permissions::from_mode(0o600)).unwrap();
         symlink("loop", place.path("loop")).unwrap();
         let long = format!("{}:good", "x".repeat(5000));

@@ -61,6 +61,7 @@ fn at_whatever_call_runsv_is_killed_its_successor_doubles_nothing_and_loses_noth
                     break (goes_on, after, said);
                 }
             };
+            let said = [fs::read_to_string(tree.path(format!("{name}.said"))).unwrap(), said].concat();
             let told = match (told, goes_on) {
                 (Err(Stopped::Stuck(what)), _) => Err(Stopped::Stuck(what)),
                 // It was on its way out already.

@@ -142,7 +142,7 @@ fn a_burst() {
         said(&kit.tree, "run");
         foo.wait(is_running);
         let mut fifo = homerun::sys::file::open_write(foo.directory.join("supervise/control")).unwrap();
-        assert_eq!(fifo.write(&[&b"uc".repeat(499)[..], b"ud"].concat()).unwrap(), 1000);
+        assert_eq!(fifo.write(&[&b"uc".repeat(149)[..], b"ud"].concat()).unwrap(), 300);
         let status = foo.wait(|status| status.want == Want::Down && is_down(status));
         end(kit, foo);
         if status.pid == 0 { "the last one counts" } else { "it is something else" }

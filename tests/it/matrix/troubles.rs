@@ -29,9 +29,9 @@ fn troubles(runsv: &Path) -> Vec<String> {
     found.extend(started("none", 2));
     tree.service("mode").file("run", "#!/bin/sh\n").finish(finish);
     found.extend(started("mode", 2));
-    tree.service("text").file("run", "true\n").mode("run", 0o755).finish(finish);
+    tree.service("text").program("run", "true\n").finish(finish);
     found.extend(started("text", 2));
-    tree.service("interpreter").file("run", "#!/no/where\n").mode("run", 0o755).finish(finish);
+    tree.service("interpreter").program("run", "#!/no/where\n").finish(finish);
     found.extend(started("interpreter", 2));
     tree.service("finish").run("exit 1").file("finish", "");
     found.extend(started("finish", 1));

@@ -134,7 +134,7 @@ fn a_runsv_is_started_with_what_the_original_starts_it_with() {
                 let tree = Tree::with(programs);
                 tree.directory("services/f\u{f6}o -b");
                 age(&tree.path("services"));
-                tree.service("own").file("runsv", REPORT).mode("runsv", 0o755);
+                tree.service("own").program("runsv", REPORT);
                 let mut runsvdir = tree.command("runsvdir").get_program().to_owned();
                 runsvdir = fs::canonicalize(&runsvdir).unwrap().into_os_string();
                 // What whoever starts it ignores, as nohup(1) does, is not ignored by services.

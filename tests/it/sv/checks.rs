@@ -114,8 +114,7 @@ fn a_check_that_no_process_can_be_had_for_does_not_agree() {
     let tree = Tree::new();
     let _foo = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
     super::words::open_to_all(&tree.path("foo/supervise"));
-    fs::write(tree.path("foo/check"), "#!/bin/sh\n").unwrap();
-    fs::set_permissions(tree.path("foo/check"), fs::Permissions::from_mode(0o755)).unwrap();
+    put_program(tree.path("foo/check"), "#!/bin/sh\n");
     let runit = runit();
     for programs in [Some(programs()), runit.as_deref()].into_iter().flatten() {
         let mut command = tree.command("prlimit");
@@ -162,9 +161,7 @@ fn a_services_directory_that_is_switched_meanwhile_is_the_one_that_is_waited_for
         held.push(Fake::new(&tree, &format!("one/{name}"), if name == "waits" { &down } else { &run }));
         held.push(Fake::new(&tree, &format!("other/{name}"), &run));
     }
-    let check = tree.path("one/checks/check");
-    fs::write(&check, "#!/bin/sh\necho checked >\"$EAR\"\nexit 1\n").unwrap();
-    fs::set_permissions(check, fs::Permissions::from_mode(0o755)).unwrap();
+    put_program(tree.path("one/checks/check"), "#!/bin/sh\necho checked >\"$EAR\"\nexit 1\n");
     symlink("one", tree.path("current")).unwrap();
     symlink("other", tree.path("next")).unwrap();
     let mut command = sv_of(programs(), &tree);
