@@ -117,6 +117,9 @@ pub fn run(invocation: Invocation) -> u8 {
 /// So many events are taken at a time.
 const EVENTS: usize = 32;
 
+/// After so many starts signals are looked for.
+const STARTS: usize = 16;
+
 const SIGNALS: usize = 0;
 const CHANGES: usize = 1;
 const TITLE: usize = 2;
@@ -217,8 +220,10 @@ struct Tree {
     most_held: u64,
     /// The lock of the services directory, and which directory that is.
     lock: Option<(Identity, File)>,
-    /// This is an upgrade, and the supervisors are not told yet.
-    passes_upgrade_on: bool,
+    /// This shall become its program anew, as soon as it is at rest.
+    upgrade_is_due: bool,
+    /// This is an upgrade, and the supervisors that were there before this moment are not told yet.
+    passes_upgrade_on: Option<Instant>,
 }
 
 impl Tree {
@@ -258,13 +263,13 @@ impl Tree {
             poller.watch(title.as_fd(), TITLE).map_err(|error| try_to("watch log", error))?;
         }
         let directory = PathBuf::from(invocation.directory);
-        let services = if is_upgrade { upgrade::own_children(&directory) } else { Vec::new() };
+        let now = clock::now();
+        let services = if is_upgrade { upgrade::own_children(&directory, now) } else { Vec::new() };
         let lock = held("lock").and_then(|lock| Some((Identity::of(&lock.metadata().ok()?), lock)));
         let (soft, raised) = (limit::open_files(), limit::raise_open_files());
         let files = lookup::candidates("runsv".as_ref(), std::env::var_os("PATH").as_deref());
         let runsv = Argv::new(["runsv", ""]).and_then(|argv| argv.looked_for(&files));
         let runsv = runsv.map_err(|error| try_to("prepare runsv", error))?;
-        let now = clock::now();
         Ok(Tree {
             speaker,
             arguments,
@@ -291,12 +296,18 @@ impl Tree {
             soft_limit: (soft < raised).then_some(soft),
             most_held: raised / 2,
             lock,
-            passes_upgrade_on: is_upgrade,
+            upgrade_is_due: false,
+            passes_upgrade_on: is_upgrade.then_some(now),
         })
     }
 
     /// The loop; gives the exit code.
     fn run(mut self) -> u8 {
+        if self.passes_upgrade_on.is_some() {
+            // Those that it had found are found again before they are to be told anything.
+            self.scan();
+            self.start_due();
+        }
         loop {
             // First: what shall end starts nothing.
             if let Some(exit) = self.handle_signals() {
@@ -308,8 +319,11 @@ impl Tree {
             }
             let next = self.start_due();
             self.strays.kill_due(clock::now());
-            if std::mem::take(&mut self.passes_upgrade_on) {
-                self.pass_upgrade_on();
+            if let Some(before) = self.passes_upgrade_on.take() {
+                self.pass_upgrade_on(before);
+            }
+            if self.upgrade_is_due && self.is_at_rest() {
+                self.upgrade();
             }
             if let Some(title) = &mut self.title {
                 title.keep_alive(clock::now());
@@ -362,12 +376,20 @@ impl Tree {
             match signal {
                 Signal::SIGCHLD => self.reap(),
                 Signal::SIGALRM => self.scan_is_due = true,
-                Signal::SIGUSR2 => self.upgrade(),
+                Signal::SIGUSR2 => {
+                    self.upgrade_is_due = true;
+                    self.take_changes(); // what was done before it is seen before it
+                }
                 Signal::SIGTERM | Signal::SIGHUP => return Some(self.leave(signal)),
                 _ => {}
             }
         }
         None
+    }
+
+    /// Whether a signal has come.
+    fn has_signals(&self) -> bool {
+        fd::is_readable(self.signals.as_fd()).unwrap_or(false)
     }
 
     /// What could not be read will not be told again: everything is looked at in a second.
@@ -480,6 +502,9 @@ impl Tree {
                 self.keep_pipe(at, services, now);
                 if starts {
                     self.start_at(at, services, now);
+                    if at % STARTS == STARTS - 1 && self.has_signals() {
+                        return Some(now); // first: what shall end starts nothing
+                    }
                 }
             }
             let known = &self.services[at];

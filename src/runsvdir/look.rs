@@ -15,7 +15,7 @@ use crate::sys::file::{self, Identity};
 use crate::sys::folder::Folder;
 use crate::sys::{clock, memory};
 
-use super::{Known, PIPE_PAUSE, Tree};
+use super::{Known, PIPE_PAUSE, STARTS, Tree};
 
 /// What a look takes of memory, at most, and for each service.
 const LOOK_BYTES: usize = 128 << 10;
@@ -158,7 +158,7 @@ impl Tree {
         let folder = Folder::go_to(&self.directory).tried("open directory", &self.directory)?;
         let found = folder.entries().tried("open directory", &self.directory)?;
         // Of the first look nothing is waited for: all that it finds is new and complete, and nothing else has to end.
-        let starts_at_once = !self.scanned_once && self.services.is_empty();
+        let mut starts_at_once = !self.scanned_once && self.services.is_empty();
         self.services.iter_mut().for_each(|known| known.seen = false);
         let mut places = HashMap::with_capacity(self.services.len());
         for (at, known) in self.services.iter().enumerate() {
@@ -190,6 +190,7 @@ impl Tree {
                     }
                     if starts_at_once && before.is_none() {
                         self.start_at(at, Ok(&folder), self.services[at].started);
+                        starts_at_once = at % STARTS != STARTS - 1 || !self.has_signals();
                     }
                     directory = Some(identity);
                 }

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::time::Instant;
 
 use crate::handover;
 use crate::model::control;
@@ -18,8 +19,18 @@ use crate::sys::{clock, limit, proc, process};
 use super::{Known, STOP_DEADLINE, Tree};
 
 impl Tree {
+    /// Whether nothing would be forgotten now: a change that was not looked at, a directory that is still being filled, or
+    /// what is left of a service that was removed.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let now = clock::now();
+        let settles = |known: &Known| !known.is_supervised() && self.settles_at(known, now).is_some();
+        let has_looked = !self.scan_is_due && self.changed.is_empty();
+        has_looked && self.strays.deadline().is_none() && !self.services.iter().any(settles)
+    }
+
     /// Becomes the program anew; returns only where that failed, and goes on.
     pub(super) fn upgrade(&mut self) {
+        self.upgrade_is_due = false;
         let mut arguments = self.arguments.clone();
         if let (Some(index), Some(title)) = (self.log_argument, &mut self.title) {
             arguments[index] = OsStr::from_bytes(title.shown()).to_owned();
@@ -35,9 +46,10 @@ impl Tree {
         self.speaker.warn_failure(&Failure::new("upgrade", "", error));
     }
 
-    /// Tells every supervisor to become its program anew. The original's runsv does not know the byte and goes on.
-    pub(super) fn pass_upgrade_on(&self) {
-        for known in &self.services {
+    /// Tells every supervisor that was there `before` to become its program anew. The original's runsv does not know the
+    /// byte and goes on.
+    pub(super) fn pass_upgrade_on(&self, before: Instant) {
+        for known in self.services.iter().filter(|known| known.started <= before || known.found.is_some()) {
             let byte = &[control::UPGRADE];
             let told = match &known.found {
                 Some(found) => (&mut &*found).write(byte).is_ok(),
@@ -53,7 +65,7 @@ impl Tree {
 
 /// The supervisors that this process started before it became its program anew. Whether their services are still
 /// there, the next look will show.
-pub(super) fn own_children(directory: &Path) -> Vec<Known> {
+pub(super) fn own_children(directory: &Path, now: Instant) -> Vec<Known> {
     let own = process::id();
     let children = proc::relations().into_iter().filter(|it| it.parent == own && !it.ended).map(|it| it.pid);
     let services = fs::metadata(directory).map(|found| Identity::of(&found));
@@ -63,7 +75,7 @@ pub(super) fn own_children(directory: &Path) -> Vec<Known> {
         // One that has only just been started has not gone there yet.
         let has_arrived = !services.as_ref().is_ok_and(|services| *services == identity);
         let identity = if has_arrived { identity } else { Identity::of(&fs::metadata(directory.join(&name)).ok()?) };
-        Some(Known::new(identity, name, pid, clock::now()))
+        Some(Known::new(identity, name, pid, now))
     });
     known.collect()
 }

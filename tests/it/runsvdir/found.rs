@@ -136,3 +136,20 @@ fn what_is_in_a_pipe_outlives_the_service_its_log_service_and_their_supervisor()
     keeper.send(Signal::SIGHUP);
     assert_eq!(keeper.ended().code(), Some(111));
 }
+
+#[test]
+fn what_vanishes_right_before_an_upgrade_ends_all_the_same() {
+    let tree = Tree::new();
+    left(&tree);
+    let mut keeper = keep(&tree);
+    keeper.catches_up("marker");
+    // Both are there when it goes on.
+    keeper.send(Signal::SIGSTOP);
+    fs::remove_file(tree.path("services/foo")).unwrap();
+    keeper.send(Signal::SIGUSR2);
+    keeper.send(Signal::SIGCONT);
+    assert_eq!(tree.heard(), "foo finish");
+    keeper.send(Signal::SIGHUP);
+    assert_eq!(keeper.ended().code(), Some(111));
+    assert_eq!(tree.heard(), "bar finish");
+}

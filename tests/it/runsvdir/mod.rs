@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use homerun::model::status::{State, Status, Want};
 use homerun::sys::process::send;
@@ -429,6 +429,21 @@ fn term_ends_it_alone() {
 }
 
 #[test]
+fn term_while_it_starts_services_starts_no_more_of_them() {
+    const MANY: usize = 2000;
+    let tree = Tree::new();
+    (0..MANY).for_each(|number| drop(tree.directory(&format!("services/foo{number}"))));
+    // Only the first: afterwards its parent is somebody else.
+    tree.service("own").script("runsv", "mkdir ../first 2>/dev/null && kill -TERM $PPID; echo started");
+    let mut command = command(&tree, &["services"]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", tree.path("own").display())).stderr(Stdio::null());
+    let outcome = Outcome::of(&mut command);
+    assert_eq!(outcome.code, Some(0));
+    let started = outcome.stdout.lines().count();
+    assert!(started < MANY / 2, "{started}");
+}
+
+#[test]
 fn hup_tells_every_runsv_to_exit() {
     let tree = Tree::new();
     let mut keeper = keep(&tree);
@@ -707,6 +722,26 @@ fn a_removed_service_does_not_run_on_when_its_supervisor_is_killed_in_its_stop()
 }
 
 #[test]
+fn what_a_removed_service_has_left_is_killed_also_after_an_upgrade() {
+    let tree = Tree::new();
+    let foo = tree.service("elsewhere/foo").run("trap '' TERM; say up; exec sleep 1000").made();
+    tree.directory("services");
+    let mut command = command(&tree, &["-P", "services"]);
+    let keeper = Keeper { tree: &tree, child: command.env("RUNSVDIR_STOP_DEADLINE", "30s").spawn().unwrap() };
+    symlink(&foo, tree.path("services/foo")).unwrap();
+    assert_eq!(tree.heard(), "up");
+    let pid = pid_of(&tree, "services/foo");
+    fs::remove_file(tree.path("services/foo")).unwrap();
+    tree.wait_status(&foo.join("supervise"), |status| status.got_term);
+    let runsv = parent(pid);
+    send(runsv, Signal::SIGKILL).unwrap();
+    wait_until_gone(runsv);
+    keeper.catches_up("marker"); // it knows
+    keeper.send(Signal::SIGUSR2);
+    wait_until_gone(pid);
+}
+
+#[test]
 fn a_stop_by_the_supervisor_above_reaches_the_tree_of_a_runsvdir_that_was_killed() {
     for next_has_come in [false, true] {
         let tree = Tree::new();
@@ -742,6 +777,19 @@ fn a_directory_is_not_supervised_before_it_has_a_run() {
     let service = tree.directory("services/foo");
     keeper.catches_up("second");
     assert!(!service.join("supervise").exists());
+    tree.service("services/foo").log("while read line; do say log $line; done").run("say up; exec sleep 1000").made();
+    assert_eq!(tree.heard(), "up");
+    pid_of(&tree, "services/foo/log");
+}
+
+#[test]
+fn an_upgrade_does_not_start_a_directory_that_is_still_being_filled() {
+    let tree = Tree::new();
+    let keeper = keep(&tree);
+    tree.directory("services/foo");
+    keeper.catches_up("first");
+    keeper.send(Signal::SIGUSR2);
+    keeper.catches_up("second");
     tree.service("services/foo").log("while read line; do say log $line; done").run("say up; exec sleep 1000").made();
     assert_eq!(tree.heard(), "up");
     pid_of(&tree, "services/foo/log");
