@@ -40,6 +40,12 @@ fn left(runsv: &Path, svlogd: &Path) -> Left {
     let mut hear_start = || {
         starts += 1;
         assert_eq!(tree.heard(), format!("to {}", starts * EACH));
+        starts * EACH
+    };
+    let main = foo.directory.join("log/main");
+    let is_logged = |last: usize| {
+        let texts = fs::read_dir(&main).unwrap().filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok());
+        texts.into_iter().any(|text| text.lines().any(|line| line == format!("line {last}"))).then_some(())
     };
     hear_start();
     foo.control(b"t");
@@ -48,8 +54,9 @@ fn left(runsv: &Path, svlogd: &Path) -> Left {
         let old = foo.wait_log(|status| status.state == State::Run);
         foo.control_log(b"t");
         foo.control(b"t"); // what it writes waits for the next log service
-        hear_start();
+        let last = hear_start();
         foo.wait_log(|status| status.state == State::Run && status.pid != old.pid);
+        tree.wait_in(&main, || is_logged(last)); // sooner a signal would end it
         foo.control_log(b"ah");
     }
     let directory = foo.directory.clone();
@@ -59,7 +66,6 @@ fn left(runsv: &Path, svlogd: &Path) -> Left {
     for name in ["supervise", "log/supervise"] {
         rest += &format!("{name}: {:?} {:?}\n", record(&format!("{name}/stat")), record(&format!("{name}/pid")));
     }
-    let main = directory.join("log/main");
     let mut names: Vec<_> = fs::read_dir(&main).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.file_name().unwrap() != "config");
     names.sort(); // old files, oldest first, then `current` and `lock`
