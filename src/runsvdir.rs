@@ -1,5 +1,6 @@
 //! runsvdir: watches a services directory and keeps one runsv for each service in it.
 
+mod foreign;
 mod look;
 mod stop;
 mod strays;
@@ -400,7 +401,6 @@ impl Tree {
     /// TERM or HUP: as the original, unless an ordered stop was asked for.
     fn leave(&mut self, signal: Signal) -> u8 {
         let exit = if signal == Signal::SIGTERM { EXIT_TERM } else { EXIT_HANGUP };
-        let (running, others): (Vec<&Known>, Vec<&Known>) = self.services.iter().partition(|known| known.pid != 0);
         let Some(deadline) = self.stop_deadline else {
             if signal == Signal::SIGHUP {
                 for known in &self.services {
@@ -409,21 +409,29 @@ impl Tree {
             }
             return exit;
         };
-        let directory_of = |known: &Known| self.directory.join(&known.name);
-        let runsvs = running.iter().map(|known| (known.pid, directory_of(known))).collect();
-        let others = others.iter().map(|known| directory_of(known)).collect();
-        let stop = Stop::new(runsvs, others, deadline, &self.speaker);
+        let (mut runsvs, mut found, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for known in &mut self.services {
+            let directory = self.directory.join(&known.name);
+            match known.found.take() {
+                Some(control) => found.push((foreign::place_of(&control).unwrap_or(directory), control)),
+                None if known.pid != 0 => runsvs.push((known.pid, directory)),
+                None => others.push(directory),
+            }
+        }
+        let stop = Stop::new(runsvs, found, others, deadline, &self.speaker);
         if stop.carry_out(&mut self.poller, &self.signals) { exit } else { EXIT_HANGUP }
     }
 
-    /// Tells a runsv to exit; false when that failed. One that was found is told only if no other runsvdir can be its
-    /// own.
+    /// Tells a runsv to exit; false when that failed. One that was found is told only if it is no other runsvdir's.
     fn tell_to_exit(&self, known: &Known) -> bool {
         if known.pid != 0 {
             return process::send(known.pid, Signal::SIGTERM).is_ok();
         }
         if let Some(mut control) = known.found.as_ref().filter(|_| self.lock.is_some()) {
-            let _ = control.write(&[Control::Exit.byte()]); // its directory may have gone: no path leads there
+            let directory = foreign::place_of(control).unwrap_or_else(|| self.directory.join(&known.name));
+            if !foreign::is_anothers(&Probe::new(directory)) {
+                let _ = control.write(&[Control::Exit.byte()]); // its directory may have gone: no path leads there
+            }
         }
         true
     }

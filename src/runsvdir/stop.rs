@@ -5,20 +5,23 @@
 //! write what is left. Orphans have become children of this process, so that nothing is left behind unseen.
 
 use std::collections::HashSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
 use crate::model::family;
 use crate::msg::Speaker;
-use crate::supervise::Probe;
-use crate::sys::file::Identity;
+use crate::supervise::{Probe, Unreachable};
 use crate::sys::poll::Poller;
 use crate::sys::proc::Children;
 use crate::sys::process::{self, Addressee, Orphan};
 use crate::sys::signal::{Signal, Signals};
 use crate::sys::{clock, proc};
+
+use super::foreign::Foreign;
 
 /// How long log services may read on after their services were killed.
 const GRACE: Duration = Duration::from_secs(2);
@@ -45,9 +48,10 @@ pub struct Stop<'a> {
     speaker: &'a Speaker,
     /// The pid of each runsv, and its service directory.
     runsvs: Vec<(i32, PathBuf)>,
-    /// Services whose runsv is no child of this process: it was started by one that was killed. And that runsv, where
-    /// it could be found.
-    foreign: Vec<(Probe, Option<Orphan>)>,
+    /// The runsvs that are no children of this process: they were started by one that was killed.
+    foreign: Vec<Foreign>,
+    /// Services of which it could not be told, for want of descriptors, whether they have one.
+    unasked: Vec<PathBuf>,
     /// Services whose runsv was not there, or was killed: their processes may be children of this one.
     orphaned: Vec<PathBuf>,
     stage: Stage,
@@ -58,9 +62,11 @@ pub struct Stop<'a> {
 }
 
 impl<'a> Stop<'a> {
-    /// Asks every runsv to exit: those that are children of this process, by pid, and any in the `others`.
+    /// Asks every runsv to exit: those that are children of this process, by pid, those that were `found`, and any in
+    /// the `others`.
     pub fn new(
         runsvs: Vec<(i32, PathBuf)>,
+        found: Vec<(PathBuf, File)>,
         others: Vec<PathBuf>,
         deadline: Duration,
         speaker: &'a Speaker,
@@ -70,17 +76,21 @@ impl<'a> Stop<'a> {
         }
         let now = clock::now();
         let stage = Stage::Asked(now + deadline);
-        let orphaned = others.clone();
+        let orphaned = found.iter().map(|(directory, _)| directory.clone()).chain(others.iter().cloned()).collect();
         let mut stop = Stop {
             speaker,
             runsvs,
             foreign: Vec::new(),
+            unasked: Vec::new(),
             orphaned,
             stage,
             children: Children::unopened(),
             asked: Vec::new(),
             next_look: now,
         };
+        for (directory, control) in found {
+            stop.foreign.extend(Foreign::asked(Probe::new(directory), control));
+        }
         others.into_iter().for_each(|directory| stop.ask_foreign(directory));
         stop
     }
@@ -88,9 +98,12 @@ impl<'a> Stop<'a> {
     /// Asks a runsv that is no child of this process, if there is one.
     fn ask_foreign(&mut self, directory: PathBuf) {
         let probe = Probe::new(directory);
-        if probe.open_ok().is_ok() && probe.send(b"x").is_ok() {
-            let runsv = holder(&probe);
-            self.foreign.push((probe, runsv));
+        match probe.open_ok().and_then(|_| probe.open_control()) {
+            Ok(control) => self.foreign.extend(Foreign::asked(probe, control)),
+            Err(Unreachable::Failed(failure)) if is_want(failure.reason()) => {
+                self.unasked.push(probe.directory().to_owned());
+            }
+            Err(_) => {}
         }
     }
 
@@ -98,9 +111,9 @@ impl<'a> Stop<'a> {
     pub fn carry_out(mut self, poller: &mut Poller, signals: &Signals) -> bool {
         loop {
             let has_children = self.reap();
-            let has_ended = |runsv: &Option<Orphan>| runsv.as_ref().is_none_or(Orphan::has_ended);
-            self.foreign.retain(|(probe, runsv)| !has_ended(runsv) || probe.open_ok().is_ok());
-            if !has_children && self.foreign.is_empty() {
+            self.foreign.retain(|foreign| !foreign.has_ended());
+            std::mem::take(&mut self.unasked).into_iter().for_each(|directory| self.ask_foreign(directory));
+            if !has_children && self.foreign.is_empty() && self.unasked.is_empty() {
                 return true;
             }
             if matches!(self.stage, Stage::KillAll(_, TRIES..)) {
@@ -182,7 +195,7 @@ impl<'a> Stop<'a> {
                     self.runsvs.len() + self.foreign.len()
                 ));
                 services.iter().for_each(|pid| kill(*pid));
-                self.foreign.iter().for_each(|(probe, _)| drop(probe.send(b"k")));
+                self.foreign.iter().for_each(|foreign| foreign.tell(b"k"));
                 Stage::KilledServices(now + GRACE)
             }
             Stage::KilledServices(_) | Stage::KillAll(..) => {
@@ -191,8 +204,8 @@ impl<'a> Stop<'a> {
                 self.family(&[]).iter().for_each(|pid| kill(*pid));
                 self.runsvs.iter().for_each(|(pid, _)| kill(*pid));
                 self.signal_foreign(Signal::SIGKILL);
-                for (probe, _) in self.foreign.iter().filter(|(_, runsv)| runsv.is_none()) {
-                    let _ = Probe::new(probe.directory().join("log")).send(b"k");
+                for foreign in self.foreign.iter().filter(|foreign| foreign.runsv.is_none()) {
+                    let _ = foreign.service.log().send(b"k");
                 }
                 let tries = if let Stage::KillAll(_, tries) = self.stage { tries + 1 } else { 1 };
                 Stage::KillAll(now + AGAIN, tries)
@@ -208,14 +221,15 @@ impl<'a> Stop<'a> {
     }
 
     fn signal_foreign(&self, signal: Signal) {
-        for runsv in self.foreign.iter().filter_map(|(_, runsv)| runsv.as_ref()) {
+        for runsv in self.foreign.iter().filter_map(|foreign| foreign.runsv.as_ref()) {
             let _ = runsv.signal(signal as i32, Addressee::Process);
         }
     }
 
     /// Those runsvs that are no children of this process.
     fn foreign_runsvs(&self) -> impl Iterator<Item = i32> + '_ {
-        self.foreign.iter().filter_map(|(_, runsv)| runsv.as_ref()).filter(|it| !it.has_ended()).map(Orphan::pid)
+        let runsvs = self.foreign.iter().filter_map(|foreign| foreign.runsv.as_ref());
+        runsvs.filter(|it| !it.has_ended()).map(Orphan::pid)
     }
 
     /// Every descendant of this process, and of runsvs that are none, that is no runsv, without the `spared` and theirs.
@@ -252,15 +266,10 @@ impl<'a> Stop<'a> {
     }
 }
 
-/// The runsv of a service: it is where the service is, and holds the lock, as that or the kernel tells.
-fn holder(service: &Probe) -> Option<Orphan> {
-    let place = Identity::of(&fs::metadata(service.directory()).ok()?);
-    let is_there = |pid| fs::metadata(format!("/proc/{pid}/cwd")).is_ok_and(|found| Identity::of(&found) == place);
-    let find = |pid| Orphan::find(pid, |runsv| is_there(runsv.pid()));
-    service.supervisor().and_then(find).or_else(|| {
-        let lock = fs::metadata(service.supervise().join("lock")).ok()?;
-        proc::flock_holders(lock.ino()).into_iter().find_map(find)
-    })
+/// Whether it may be otherwise as soon as something has ended.
+fn is_want(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
 }
 
 /// The process that a service's record tells of, if it is a child of `parent`.

@@ -26,7 +26,7 @@ pub(super) fn sign(lock: &File, world: Option<World>) {
 /// is a `program`.
 pub fn of(path: &Path, program: &str) -> Option<String> {
     let found = fs::metadata(path).ok()?;
-    let locker = proc::flock_holders(inode(&found)).into_iter().find(|pid| is_one(*pid, program));
+    let locker = proc::flock_holders(inode(&found)).into_iter().find(|pid| is_program(*pid, program));
     if let Some(pid) = locker {
         return Some(format!("process {pid}"));
     }
@@ -46,10 +46,11 @@ pub fn of(path: &Path, program: &str) -> Option<String> {
 /// The process of a holder, if that is one of these here and now, and still a `program`.
 pub(super) fn here(holder: &Holder, program: &str) -> Option<i32> {
     let is_here = world().is_ok_and(|world| world == holder.world);
-    (is_here && is_one(holder.pid, program)).then_some(holder.pid)
+    (is_here && is_program(holder.pid, program)).then_some(holder.pid)
 }
 
-fn is_one(pid: i32, program: &str) -> bool {
+/// Whether a process is a `program`.
+pub fn is_program(pid: i32, program: &str) -> bool {
     let command = proc::command_line(pid);
     let name = command.split(|byte| *byte == 0).next().unwrap_or_default();
     name.rsplit(|byte| *byte == b'/').next() == Some(program.as_bytes())

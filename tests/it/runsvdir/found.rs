@@ -153,3 +153,91 @@ fn what_vanishes_right_before_an_upgrade_ends_all_the_same() {
     assert_eq!(keeper.ended().code(), Some(111));
     assert_eq!(tree.heard(), "bar finish");
 }
+
+#[test]
+fn one_of_another_tree_is_left_alone() {
+    let tree = Tree::new();
+    let foo = elsewhere(&tree, "foo");
+    let keeper = keep(&tree);
+    symlink(&foo, tree.path("services/foo")).unwrap();
+    assert_eq!(tree.heard(), "foo up");
+    let pid = pid_of(&tree, &foo);
+    for (deadline, signal) in [("", Signal::SIGHUP), ("30s", Signal::SIGTERM)] {
+        symlink(&foo, tree.directory("other").join("foo")).unwrap();
+        let mut other = command(&tree, &["other"]);
+        if !deadline.is_empty() {
+            other.env("RUNSVDIR_STOP_DEADLINE", deadline);
+        }
+        let mut other = Keeper { tree: &tree, child: other.spawn().unwrap() };
+        let marker = tree.service("marker").run("say marker up; exec sleep 1000").finish("say marker finish").made();
+        symlink(&marker, tree.path("other/marker")).unwrap();
+        assert_eq!(tree.heard(), "marker up");
+        // One that vanishes, and one that is there at the end.
+        fs::remove_file(tree.path("other/foo")).unwrap();
+        fs::remove_file(tree.path("other/marker")).unwrap();
+        assert_eq!(tree.heard(), "marker finish");
+        symlink(&foo, tree.path("other/foo")).unwrap();
+        symlink(&marker, tree.path("other/marker")).unwrap();
+        assert_eq!(tree.heard(), "marker up");
+        other.send(signal);
+        other.ended();
+        assert_eq!(tree.heard(), "marker finish");
+        fs::remove_dir_all(tree.path("other")).unwrap();
+        fs::write(foo.join("supervise/control"), "p").unwrap();
+        let status = tree.wait_status(&foo.join("supervise"), |status| status.paused);
+        assert_eq!((status.pid, status.want), (pid, Want::Up));
+        fs::write(foo.join("supervise/control"), "c").unwrap();
+        tree.wait_status(&foo.join("supervise"), |status| !status.paused);
+    }
+    drop(keeper);
+}
+
+#[test]
+fn in_an_ordered_stop_one_whose_name_has_gone_is_waited_for_as_well() {
+    for goes in [
+        |tree: &Tree| fs::remove_file(tree.path("way/services/foo")),
+        |tree: &Tree| fs::rename(tree.path("way"), tree.path("gone")),
+    ] {
+        let tree = Tree::new();
+        let run = "trap 'say told' TERM; say up; while :; do sleep 1000 >/dev/null 2>&1 & wait $!; done";
+        let foo = tree.service("elsewhere/foo").run(run).made();
+        symlink(&foo, tree.directory("way/services").join("foo")).unwrap();
+        let keep = |deadline: &str| {
+            let mut command = command(&tree, &["way/services"]);
+            Keeper { tree: &tree, child: command.env("RUNSVDIR_STOP_DEADLINE", deadline).spawn().unwrap() }
+        };
+        let mut killed = keep("30s");
+        assert_eq!(tree.heard(), "up");
+        let pid = pid_of(&tree, &foo);
+        killed.send(Signal::SIGKILL);
+        killed.ended();
+        let mut next = keep("1ms");
+        let marker = tree.service("marker").run("say marker; exec sleep 1000").made();
+        symlink(marker, tree.path("way/services/marker")).unwrap();
+        assert_eq!(tree.heard(), "marker");
+        goes(&tree).unwrap();
+        next.send(Signal::SIGTERM);
+        assert_eq!(next.ended().code(), Some(0));
+        wait_until_gone(pid);
+    }
+}
+
+#[test]
+fn an_ordered_stop_ends_also_those_that_there_were_no_descriptors_for() {
+    const MANY: usize = 40;
+    let tree = Tree::new();
+    let names: Vec<String> = (100..100 + MANY).map(|number| format!("foo{number}")).collect();
+    tree.directory("services");
+    names.iter().for_each(|name| symlink(elsewhere(&tree, name), tree.path("services").join(name)).unwrap());
+    let mut killed = keep_in_order(&tree, "30s");
+    assert_eq!(heard_all(&tree, MANY), names.iter().map(|name| format!("{name} up")).collect::<Vec<_>>());
+    killed.send(Signal::SIGKILL);
+    killed.ended();
+    let mut next = tree.command("sh");
+    next.args(["-c", "ulimit -n 30; exec runsvdir services"]).env("RUNSVDIR_STOP_DEADLINE", "30s");
+    let mut next = Keeper { tree: &tree, child: next.stderr(Stdio::null()).spawn().unwrap() };
+    next.catches_up("marker");
+    next.send(Signal::SIGTERM);
+    assert_eq!(next.ended().code(), Some(0));
+    assert_eq!(heard_all(&tree, MANY), names.iter().map(|name| format!("{name} finish")).collect::<Vec<_>>());
+}
