@@ -83,7 +83,7 @@ fn thousands_of_commands_and_restarts_cost_runsv_no_memory_and_no_descriptor() {
             // One burst for each start or so: it shall not be busy with these alone.
             if std::mem::replace(&mut seen, faults.processes()) != faults.processes() {
                 let fifo = homerun::sys::file::open_write(foo.join("supervise/control"));
-                let _ = fifo.and_then(|mut fifo| std::io::Write::write(&mut fifo, &b"hpcu".repeat(10)));
+                let _ = fifo.and_then(|mut fifo| std::io::Write::write(&mut fifo, &b"hpcu".repeat(4)));
             }
             faults.processes() >= processes
         });
