@@ -153,6 +153,8 @@ struct Known {
     not_before: Option<Instant>,
     /// Since when it has been waited for, a directory that is still being filled.
     settles_since: Option<Instant>,
+    /// Runsvs of it that were killed, and have left something that is in their sessions, whoever supervises it now.
+    killed: Vec<i32>,
     /// It vanished; its runsv was told to exit.
     leaving: bool,
     seen: bool,
@@ -171,6 +173,7 @@ impl Known {
             respawn: Respawn::default(),
             not_before: None,
             settles_since: None,
+            killed: Vec::new(),
             leaving: false,
             seen: false,
         }
@@ -457,7 +460,7 @@ impl Tree {
                 ended.push(known.name.clone());
             }
         }
-        self.services.retain(|known| !known.leaving || known.is_supervised());
+        self.forget_vanished();
         ended.into_iter().for_each(|name| self.look_at(name));
     }
 
@@ -483,13 +486,33 @@ impl Tree {
             // One that was told to exit stays away for a moment, so that whoever told it can see that it went.
             let pause = if status.success() { pause.max(respawn::PAUSE) } else { pause };
             known.not_before = Some(now + pause);
-            if known.leaving {
-                self.services.swap_remove(at);
-                // One that was killed has not ended its service.
-                if !status.success() && self.sessions && self.stop_deadline.is_some() {
-                    self.strays.take(pid, now);
-                }
+            // One that was killed has not ended its service.
+            if status.success() {
+                known.killed.clear();
+            } else if self.sessions && self.stop_deadline.is_some() {
+                known.killed.push(pid);
+                strays::retain_in_use(&mut known.killed);
             }
+            if known.leaving {
+                let known = self.services.swap_remove(at);
+                self.end_what_is_left(known);
+            }
+        }
+    }
+
+    /// Services that have vanished, and whose runsvs have gone, are none any more.
+    fn forget_vanished(&mut self) {
+        for vanished in
+            self.services.extract_if(.., |known| known.leaving && !known.is_supervised()).collect::<Vec<_>>()
+        {
+            self.end_what_is_left(vanished);
+        }
+    }
+
+    /// Ends what there still is of a service that has vanished, as far as it is this process's.
+    fn end_what_is_left(&mut self, vanished: Known) {
+        if !vanished.killed.is_empty() {
+            self.strays.take(vanished.killed, vanished.pipe, clock::now());
         }
     }
 

@@ -143,7 +143,7 @@ impl Tree {
                 }
             }
         }
-        self.services.retain(|known| !known.leaving || known.is_supervised());
+        self.forget_vanished();
     }
 
     /// Marks what is there as seen, and notes in `complaints` which entries could not be looked at.

@@ -1,53 +1,86 @@
-//! What a removed service leaves when its runsv is killed while it stops: nobody else would end it.
+//! What a removed service leaves when its runsv is killed: nobody else would end it.
 //!
-//! As this process is a subreaper, it becomes its child; and it is in the session of the runsv, which had one of its own.
+//! As this process is a subreaper, it becomes its child; and it is in the session of a runsv, which had one of its own.
 
+use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
+use crate::sys::file::Identity;
 use crate::sys::proc;
 use crate::sys::process;
 use crate::sys::signal::Signal;
 
 /// How long it may take to end after TERM.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the log service may read on after the service was killed.
+const GRACE: Duration = Duration::from_secs(2);
 
-/// The sessions of such runsvs, and when what is left in them is killed.
+/// What is left of such services.
 #[derive(Default)]
 pub struct Strays {
-    sessions: Vec<(i32, Instant)>,
+    left: Vec<Left>,
+}
+
+/// What is left of one.
+struct Left {
+    /// Its runsvs: the leaders of the sessions it is in. Their pids are nobody else's as long as there is anybody in these.
+    leaders: Vec<i32>,
+    /// What the log service reads from. It is asked nothing: it ends when it has read what is left.
+    pipe: Option<File>,
+    /// When the service is killed, and then, when everything is.
+    kill_at: Instant,
+    is_killed: bool,
 }
 
 impl Strays {
-    /// Asks what the runsv `session` has left to end.
-    pub fn take(&mut self, session: i32, now: Instant) {
+    /// Asks what the runsvs `leaders` have left to end. The log service reads from `pipe`.
+    pub fn take(&mut self, leaders: Vec<i32>, pipe: Option<File>, now: Instant) {
+        let left = Left { leaders, pipe, kill_at: now + PATIENCE, is_killed: false };
         for signal in [Signal::SIGTERM, Signal::SIGCONT] {
-            send_to(session, signal);
+            left.send(signal);
         }
-        self.sessions.push((session, now + PATIENCE));
+        self.left.push(left);
     }
 
     /// When something is to be killed.
     pub fn deadline(&self) -> Option<Instant> {
-        self.sessions.iter().map(|(_, at)| *at).min()
+        self.left.iter().map(|left| left.kill_at).min()
     }
 
     /// Kills what did not end in time.
     pub fn kill_due(&mut self, now: Instant) {
-        self.sessions.retain(|(session, at)| {
-            let is_due = *at <= now;
-            if is_due {
-                send_to(*session, Signal::SIGKILL);
+        for left in self.left.iter_mut().filter(|left| left.kill_at <= now) {
+            if std::mem::replace(&mut left.is_killed, true) {
+                left.pipe = None; // now it is everybody's turn
             }
-            !is_due
-        });
+            left.send(Signal::SIGKILL);
+            left.kill_at = now + GRACE;
+        }
+        self.left.retain(|left| !left.is_killed || left.pipe.is_some());
     }
 }
 
-/// The pid of a session's leader is nobody else's as long as there is anybody in the session.
-fn send_to(session: i32, signal: Signal) {
-    let own = process::id();
-    let is_left = |it: &proc::Relation| it.session == session && it.parent == own && it.pid != session && !it.ended;
-    for left in proc::relations().iter().filter(|it| is_left(it)) {
-        let _ = process::send(left.pid, signal);
+/// Keeps those `leaders` of sessions that somebody is in.
+pub fn retain_in_use(leaders: &mut Vec<i32>) {
+    let relations = proc::relations();
+    leaders.retain(|leader| relations.iter().any(|it| it.session == *leader && it.pid != *leader && !it.ended));
+}
+
+impl Left {
+    /// Sends `signal` to everybody in it but the log service.
+    fn send(&self, signal: Signal) {
+        let own = process::id();
+        let is_left = |it: &proc::Relation| {
+            it.parent == own && self.leaders.contains(&it.session) && !self.leaders.contains(&it.pid) && !it.ended
+        };
+        for left in proc::relations().iter().filter(|it| is_left(it) && !self.is_read_by(it.pid)) {
+            let _ = process::send(left.pid, signal);
+        }
+    }
+
+    fn is_read_by(&self, pid: i32) -> bool {
+        let pipe = self.pipe.as_ref().and_then(|pipe| pipe.metadata().ok());
+        let input = fs::metadata(format!("/proc/{pid}/fd/0"));
+        pipe.is_some_and(|pipe| input.is_ok_and(|input| Identity::of(&input) == Identity::of(&pipe)))
     }
 }

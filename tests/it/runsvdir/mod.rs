@@ -722,6 +722,54 @@ fn a_removed_service_does_not_run_on_when_its_supervisor_is_killed_in_its_stop()
 }
 
 #[test]
+fn the_log_service_of_a_removed_service_reads_to_the_end_when_their_supervisor_is_killed() {
+    let tree = Tree::new();
+    let run = r#"trap '[ -e "$HOME/last" ] && last=y; say asked; [ "$last" ] && { echo last line; exit; }' TERM; say up
+        while :; do sleep 1000 >/dev/null 2>&1 & wait $!; done"#;
+    let foo = tree.service("elsewhere/foo").run(run).log("while read -r line; do say \"log $line\"; done").made();
+    symlink(&foo, tree.directory("services").join("foo")).unwrap();
+    let mut command = command(&tree, &["-P", "services"]);
+    let keeper = Keeper { tree: &tree, child: command.env("RUNSVDIR_STOP_DEADLINE", "30s").spawn().unwrap() };
+    assert_eq!(tree.heard(), "up");
+    let pid = pid_of(&tree, &foo);
+    // From the second runsv on, runsvdir need not wait until there is a pipe.
+    let first = parent(pid);
+    send(first, Signal::SIGKILL).unwrap();
+    wait_until_gone(first);
+    tree.wait_status(&foo.join("supervise"), |status| status.pid == pid);
+    fs::remove_file(tree.path("services/foo")).unwrap();
+    assert_eq!(tree.heard(), "asked");
+    fs::write(tree.path("last"), "").unwrap();
+    let log = pid_of(&tree, foo.join("log"));
+    let lock = fs::read_to_string(foo.join("supervise/lock")).unwrap();
+    let second = lock.split(' ').next().unwrap().parse().unwrap();
+    send(second, Signal::SIGKILL).unwrap();
+    assert_eq!(heard_all(&tree, 2), ["asked", "log last line"]);
+    wait_until_gone(pid);
+    wait_until_gone(log);
+    drop(keeper);
+}
+
+#[test]
+fn a_service_that_is_removed_just_after_its_supervisor_was_killed_does_not_run_on() {
+    let tree = Tree::new();
+    let foo = tree.service("elsewhere/foo").run("say up; exec sleep 1000").made();
+    symlink(&foo, tree.directory("services").join("foo")).unwrap();
+    let mut command = command(&tree, &["-P", "services"]);
+    let keeper = Keeper { tree: &tree, child: command.env("RUNSVDIR_STOP_DEADLINE", "30s").spawn().unwrap() };
+    assert_eq!(tree.heard(), "up");
+    let pid = pid_of(&tree, &foo);
+    // Both are there when it goes on.
+    keeper.send(Signal::SIGSTOP);
+    let runsv = parent(pid);
+    send(runsv, Signal::SIGKILL).unwrap();
+    fs::remove_file(tree.path("services/foo")).unwrap();
+    keeper.send(Signal::SIGCONT);
+    wait_until_gone(pid);
+    drop(keeper);
+}
+
+#[test]
 fn what_a_removed_service_has_left_is_killed_also_after_an_upgrade() {
     let tree = Tree::new();
     let foo = tree.service("elsewhere/foo").run("trap '' TERM; say up; exec sleep 1000").made();
