@@ -759,12 +759,11 @@ fn a_service_that_is_removed_just_after_its_supervisor_was_killed_does_not_run_o
     let keeper = Keeper { tree: &tree, child: command.env("RUNSVDIR_STOP_DEADLINE", "30s").spawn().unwrap() };
     assert_eq!(tree.heard(), "up");
     let pid = pid_of(&tree, &foo);
-    // Both are there when it goes on.
-    keeper.send(Signal::SIGSTOP);
+    // It was killed young: the next one comes only after a pause.
     let runsv = parent(pid);
     send(runsv, Signal::SIGKILL).unwrap();
+    wait_until_gone(runsv);
     fs::remove_file(tree.path("services/foo")).unwrap();
-    keeper.send(Signal::SIGCONT);
     wait_until_gone(pid);
     drop(keeper);
 }
