@@ -124,8 +124,9 @@ const STARTS: usize = 16;
 const SIGNALS: usize = 0;
 const CHANGES: usize = 1;
 const TITLE: usize = 2;
+const MOUNTS: usize = 3;
 /// From here on, those of control FIFOs of runsvs that were found.
-const FOUND: usize = 3;
+const FOUND: usize = 4;
 
 /// By what the poller tells of such a FIFO: descriptors are numbered.
 fn key_of(control: &File) -> usize {
@@ -197,6 +198,10 @@ struct Tree {
     signals: Signals,
     mask: InheritedMask,
     watches: Watches,
+    /// What is mounted, never read: it tells when that changes. None without /proc.
+    _mounts: Option<File>,
+    /// What the services directory was at the last look.
+    identity: Option<Identity>,
     title: Option<TitleLog>,
     /// `runsv NAME`, looked for in the order of PATH.
     runsv: Argv,
@@ -260,6 +265,8 @@ impl Tree {
                 None
             }
         };
+        let mounts = File::open("/proc/self/mountinfo").ok();
+        let mounts = mounts.filter(|mounts| poller.watch_oddities(mounts, MOUNTS).is_ok());
         let is_upgrade = handed.is_some();
         let mut held = |name: &str| handed.as_mut().and_then(|handed| handed.file(name));
         let title = invocation.log.and_then(|index| TitleLog::start(index, held("title"), &speaker));
@@ -284,6 +291,8 @@ impl Tree {
             signals,
             mask,
             watches: Watches::new(watcher),
+            _mounts: mounts,
+            identity: None,
             title,
             runsv,
             services,
@@ -353,6 +362,10 @@ impl Tree {
         }
         if self.poller.ready().any(|key| key == CHANGES) {
             self.take_changes();
+        }
+        if self.poller.ready().any(|key| key == MOUNTS) {
+            let found = fs::metadata(&self.directory).ok();
+            self.scan_is_due |= found.map(|found| Identity::of(&found)) != self.identity;
         }
         let found: Vec<usize> = self.poller.ready().filter(|key| *key >= FOUND).collect();
         if !found.is_empty() {

@@ -154,6 +154,7 @@ impl Tree {
         let stat = if self.directory.as_os_str().is_empty() { "stat " } else { "stat" }; // the original's blank
         let found = fs::metadata(&self.directory).tried(stat, &self.directory)?;
         fs::metadata(self.directory.join(".")).tried("change directory to", &self.directory)?;
+        self.identity = Some(Identity::of(&found));
         self.hold(Identity::of(&found))?;
         let folder = Folder::go_to(&self.directory).tried("open directory", &self.directory)?;
         let found = folder.entries().tried("open directory", &self.directory)?;

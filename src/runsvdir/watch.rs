@@ -26,6 +26,9 @@ const ON_THE_WAY: Changes = Changes::IN_CREATE
     .union(Changes::IN_MOVED_TO)
     .union(Changes::IN_ATTRIB);
 
+/// What matters of whatever is above: that another may come in its place.
+const ABOVE: Changes = Changes::IN_MOVE_SELF;
+
 /// The watches, renewed with each look at the services directory: what has become needless goes.
 pub struct Watches {
     /// None where there are none to be had.
@@ -51,6 +54,8 @@ struct Round {
     held: HashMap<Watch, Interest>,
     /// The places so far.
     places: HashMap<PathBuf, Watch>,
+    /// The directories above them.
+    above: HashSet<PathBuf>,
     /// Where links lead to, read once.
     links: HashMap<PathBuf, Option<PathBuf>>,
     /// What the ways to the ends of links share, gone once: all but the last name of where links lead to. None where
@@ -174,7 +179,21 @@ impl Watches {
         // Also: it may be the services directory.
         let watch = self.watch(place, |watcher| watcher.watch_also(place, ON_THE_WAY))?;
         self.round.places.insert(place.to_path_buf(), watch);
+        self.watch_above(place);
         Ok(watch)
+    }
+
+    /// Watches for `place`, or what is above it, to be moved away. Of what cannot be read that is not told.
+    fn watch_above(&mut self, place: &Path) {
+        let Some(watcher) = &self.watcher else { return };
+        for above in place.ancestors().filter(|above| !above.as_os_str().is_empty()) {
+            if !self.round.above.insert(above.to_path_buf()) {
+                return; // and so is what is above that
+            }
+            if let Ok(watch) = watcher.watch_also(above, ABOVE) {
+                self.round.held.entry(watch).or_default();
+            }
+        }
     }
 
     fn watch(&mut self, path: &Path, ask: impl FnOnce(&Watcher) -> io::Result<Watch>) -> io::Result<Watch> {

@@ -102,6 +102,12 @@ impl Poller {
         self.poll.registry().register(&mut SourceFd(&fd.as_fd().as_raw_fd()), Token(key), Interest::READABLE)
     }
 
+    /// Reports `key` whenever something out of the ordinary happens to `fd`, as to /proc/self/mountinfo when something is
+    /// mounted.
+    pub fn watch_oddities(&self, fd: impl AsFd, key: usize) -> io::Result<()> {
+        self.poll.registry().register(&mut SourceFd(&fd.as_fd().as_raw_fd()), Token(key), Interest::PRIORITY)
+    }
+
     /// Forgets `fd`, which is about to be closed.
     pub fn forget(&self, fd: impl AsFd) -> io::Result<()> {
         self.poll.registry().deregister(&mut SourceFd(&fd.as_fd().as_raw_fd()))

@@ -833,10 +833,11 @@ fn a_directory_is_not_supervised_before_it_has_a_run() {
 fn an_upgrade_does_not_start_a_directory_that_is_still_being_filled() {
     let tree = Tree::new();
     let keeper = keep(&tree);
-    tree.directory("services/foo");
     keeper.catches_up("first");
-    keeper.send(Signal::SIGUSR2);
+    tree.directory("services/foo");
     keeper.catches_up("second");
+    keeper.send(Signal::SIGUSR2);
+    keeper.catches_up("third");
     tree.service("services/foo").log("while read line; do say log $line; done").run("say up; exec sleep 1000").made();
     assert_eq!(tree.heard(), "up");
     pid_of(&tree, "services/foo/log");
