@@ -231,8 +231,8 @@ struct Tree {
     lock: Option<(Identity, File)>,
     /// This shall become its program anew, as soon as it is at rest.
     upgrade_is_due: bool,
-    /// This is an upgrade, and the supervisors that were there before this moment are not told yet.
-    passes_upgrade_on: Option<Instant>,
+    /// This is an upgrade, and the supervisors that were there before, children of this process, are not told yet.
+    passes_upgrade_on: Option<HashSet<i32>>,
 }
 
 impl Tree {
@@ -274,13 +274,14 @@ impl Tree {
             poller.watch(title.as_fd(), TITLE).map_err(|error| try_to("watch log", error))?;
         }
         let directory = PathBuf::from(invocation.directory);
-        let now = clock::now();
-        let services = if is_upgrade { upgrade::own_children(&directory, now) } else { Vec::new() };
+        let services = if is_upgrade { upgrade::own_children(&directory) } else { Vec::new() };
+        let passes_upgrade_on = is_upgrade.then(|| services.iter().map(|known| known.pid).collect());
         let lock = held("lock").and_then(|lock| Some((Identity::of(&lock.metadata().ok()?), lock)));
         let (soft, raised) = (limit::open_files(), limit::raise_open_files());
         let files = lookup::candidates("runsv".as_ref(), std::env::var_os("PATH").as_deref());
         let runsv = Argv::new(["runsv", ""]).and_then(|argv| argv.looked_for(&files));
         let runsv = runsv.map_err(|error| try_to("prepare runsv", error))?;
+        let now = clock::now();
         Ok(Tree {
             speaker,
             arguments,
@@ -310,7 +311,7 @@ impl Tree {
             most_held: raised / 2,
             lock,
             upgrade_is_due: false,
-            passes_upgrade_on: is_upgrade.then_some(now),
+            passes_upgrade_on,
         })
     }
 
@@ -333,7 +334,7 @@ impl Tree {
             let next = self.start_due();
             self.strays.kill_due(clock::now());
             if let Some(before) = self.passes_upgrade_on.take() {
-                self.pass_upgrade_on(before);
+                self.pass_upgrade_on(&before);
             }
             if self.upgrade_is_due && self.is_at_rest() {
                 self.upgrade();

@@ -1,13 +1,13 @@
 //! The upgrade in place: this runsvdir becomes its program anew, finds its supervisors again, and has each of them do
 //! the same.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::time::Instant;
 
 use crate::handover;
 use crate::model::control;
@@ -46,10 +46,10 @@ impl Tree {
         self.speaker.warn_failure(&Failure::new("upgrade", "", error));
     }
 
-    /// Tells every supervisor that was there `before` to become its program anew. The original's runsv does not know the
-    /// byte and goes on.
-    pub(super) fn pass_upgrade_on(&self, before: Instant) {
-        for known in self.services.iter().filter(|known| known.started <= before || known.found.is_some()) {
+    /// Tells every supervisor that was there `before`, or was found, to become its program anew. The original's runsv does
+    /// not know the byte and goes on.
+    pub(super) fn pass_upgrade_on(&self, before: &HashSet<i32>) {
+        for known in self.services.iter().filter(|known| before.contains(&known.pid) || known.found.is_some()) {
             let byte = &[control::UPGRADE];
             let told = match &known.found {
                 Some(found) => (&mut &*found).write(byte).is_ok(),
@@ -65,7 +65,7 @@ impl Tree {
 
 /// The supervisors that this process started before it became its program anew. Whether their services are still
 /// there, the next look will show.
-pub(super) fn own_children(directory: &Path, now: Instant) -> Vec<Known> {
+pub(super) fn own_children(directory: &Path) -> Vec<Known> {
     let own = process::id();
     let children = proc::relations().into_iter().filter(|it| it.parent == own && !it.ended).map(|it| it.pid);
     let services = fs::metadata(directory).map(|found| Identity::of(&found));
@@ -75,7 +75,7 @@ pub(super) fn own_children(directory: &Path, now: Instant) -> Vec<Known> {
         // One that has only just been started has not gone there yet.
         let has_arrived = !services.as_ref().is_ok_and(|services| *services == identity);
         let identity = if has_arrived { identity } else { Identity::of(&fs::metadata(directory.join(&name)).ok()?) };
-        Some(Known::new(identity, name, pid, now))
+        Some(Known::new(identity, name, pid, clock::now()))
     });
     known.collect()
 }
