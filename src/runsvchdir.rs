@@ -4,17 +4,18 @@
 //! runsvdir on `current` changes over to another as soon as that link is another.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
 use crate::cli::{self, Arg, HELP, Synopsis, Usage, VERSION};
 use crate::msg::{self, Failure, Speaker, Tried as _};
-use crate::sys::file::Identity;
+use crate::sys::file::{self, Identity};
 use crate::sys::user;
 
 /// Wrong arguments. Source: runit 2.3.0, src/runsvchdir.c.
@@ -35,6 +36,9 @@ const CURRENT_NEW: &str = "current.new";
 const PREVIOUS: &str = "previous";
 /// The link that becomes `previous`: no set can have this name.
 const PREVIOUS_NEW: &str = ".previous.new";
+
+/// So long a switch waits for another to end.
+const WAIT: Duration = Duration::from_secs(7);
 
 /// So many links of ours may lead to one another.
 const MOST_LINKS: usize = 8;
@@ -57,11 +61,12 @@ pub fn usage(program: OsString) -> Usage {
 
 /// Makes `set` the current one, and says so.
 pub fn run(program: &OsStr, set: &OsStr) -> u8 {
-    let is: &[u8] = match switch(set) {
+    let speaker = Speaker::new(program);
+    let is: &[u8] = match switch(set, &speaker) {
         Ok(Switch::Made) => b": now current.\n",
         Ok(Switch::NotNeeded) => b": current.\n",
         Err(failure) => {
-            Speaker::new(program).fatal(failure.text());
+            speaker.fatal(failure.text());
             return EXIT_FATAL;
         }
     };
@@ -78,7 +83,7 @@ enum Switch {
 }
 
 /// Changes to the directory of the sets, and has `current` lead to `set`.
-fn switch(set: &OsStr) -> Result<Switch, Failure> {
+fn switch(set: &OsStr, speaker: &Speaker) -> Result<Switch, Failure> {
     let fault = |fault| {
         let mut object = set.to_os_string();
         object.push(":");
@@ -89,6 +94,7 @@ fn switch(set: &OsStr) -> Result<Switch, Failure> {
     }
     let sets = sets_directory();
     std::env::set_current_dir(&sets).tried_with("chdir", &sets)?;
+    let _lock = hold(&sets).inspect_err(|failure| speaker.warn_failure(failure));
     let found = match fs::metadata(set) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(fault("file does not exist")),
         found => found.tried_with("stat", set)?,
@@ -122,6 +128,19 @@ fn sets_directory() -> PathBuf {
         None if user::effective_uid() == 0 => PathBuf::from(ROOT_SETS),
         None => user::home().join(USER_SETS),
     }
+}
+
+/// Takes the lock of the directory of the sets, where this process is: until it is given up, no other switches.
+///
+/// It is not the lock of a services directory, which a runsvdir holds. But whoever can read the directory can hold it,
+/// and shall not stop a switch: without it the switch is made all the same.
+///
+/// Source: runit 2.3.0, src/runsvchdir.c. Differs: there no lock is taken, and of two at once either may have the
+/// other's link renamed.
+fn hold(sets: &Path) -> Result<File, Failure> {
+    let directory = file::open_read(".").tried_with("lock", sets)?;
+    file::lock_within(&directory, WAIT).tried_with("lock", sets)?;
+    Ok(directory)
 }
 
 /// Renames the new links into place: there is a `current` at any time.

@@ -8,6 +8,9 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use fs2::FileExt as _;
 use nix::NixPath as _;
@@ -114,6 +117,21 @@ pub fn unlock(file: &File) -> io::Result<()> {
 /// Takes the flock(2) lock of `file`, waiting for whoever holds it.
 pub fn lock(file: &File) -> io::Result<()> {
     file.lock_exclusive()
+}
+
+/// The same, waiting no longer than `limit`: then it fails with ETIMEDOUT.
+///
+/// There is no call that waits for a lock so long only: another thread waits. It is left when it was in vain, and may
+/// have the lock later than anybody wants it, as long as this process lives.
+pub fn lock_within(file: &File, limit: Duration) -> io::Result<()> {
+    match try_lock(file) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        result => return result,
+    }
+    let copy = file.try_clone()?;
+    let (teller, told) = mpsc::channel();
+    thread::Builder::new().spawn(move || teller.send(lock(&copy)))?;
+    told.recv_timeout(limit).unwrap_or_else(|_| Err(Errno::ETIMEDOUT.into()))
 }
 
 /// Has `new` take the place of `name`.

@@ -1,14 +1,16 @@
 //! runsvchdir(8), black-box, alone and with a runsvdir on `current`; each also against the original.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use homerun::sys::inotify::{Changes, Watcher};
+use homerun::sys::poll::Poller;
 use homerun::sys::process::send;
 use homerun::sys::signal::Signal;
 
@@ -235,6 +237,94 @@ fn without_the_right_to_write_nothing_changes() {
         mode(0o755);
         assert_eq!(listing(&tree), ["current -> one", "one/", "three/", "two/"]);
     }
+}
+
+#[test]
+fn of_several_at_once_each_switches_from_the_set_of_the_one_before() {
+    const SETS: [&str; 4] = ["two", "three", "four", "five"];
+    let tree = sets();
+    SETS.iter().for_each(|set| drop(tree.directory(&format!("sets/{set}"))));
+    for _ in 0..40 {
+        link_again(&tree, "current", "one");
+        std::thread::scope(|scope| {
+            let switches = SETS.map(|set| (set, scope.spawn(|| switch(&tree, &[set]))));
+            for (set, outcome) in switches {
+                assert_eq!(outcome.join().unwrap(), says(&format!("runsvchdir: {set}: now current.\n")));
+            }
+        });
+        let lines = listing(&tree);
+        let leads = |name: &str| SETS.iter().position(|set| lines.contains(&format!("{name} -> {set}")));
+        let (current, previous) = (leads("current"), leads("previous"));
+        assert!(current.is_some() && previous.is_some() && current != previous, "{lines:?}");
+        assert_eq!(lines.len(), 7, "{lines:?}");
+    }
+}
+
+/// The lock that a switch waits for.
+fn locked_sets(tree: &Tree) -> File {
+    let lock = File::open(tree.path("sets")).unwrap();
+    homerun::sys::file::try_lock(&lock).unwrap();
+    lock
+}
+
+#[test]
+fn a_switch_begins_when_the_one_before_has_ended() {
+    let tree = sets();
+    let lock = locked_sets(&tree);
+    let watcher = Watcher::new().unwrap();
+    watcher.watch(&tree.path("sets"), Changes::IN_OPEN).unwrap();
+    let mut command = command(&tree, None);
+    let waiting = command.arg("two").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It opens the directory to lock it.
+    let mut poller = Poller::new(1).unwrap();
+    poller.watch(&watcher, 0).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while watcher.changes().unwrap().is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        assert!(!left.is_zero(), "it takes no lock");
+        poller.wait(Some(left)).unwrap();
+    }
+    link_again(&tree, "current", "three");
+    drop(lock);
+    let output = waiting.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "runsvchdir: two: now current.\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(listing(&tree), ["current -> two", "one/", "previous -> three", "three/", "two/"]);
+}
+
+#[test]
+fn a_lock_that_is_not_given_up_stops_no_switch() {
+    // Whoever can read the directory can lock it.
+    let tree = sets();
+    let _lock = locked_sets(&tree);
+    let outcome = switch(&tree, &["two"]);
+    let warned = "runsvchdir: warning: unable to lock: sets: timed out\n".to_owned();
+    assert_eq!(outcome, Outcome { stderr: warned, ..says("runsvchdir: two: now current.\n") });
+    assert_eq!(listing(&tree), ["current -> two", "one/", "previous -> one", "three/", "two/"]);
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_switched_without_its_lock() {
+    let tree = sets();
+    let mode = |bits| fs::set_permissions(tree.path("sets"), fs::Permissions::from_mode(bits)).unwrap();
+    mode(0o333);
+    let mut command = command(&tree, None);
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let outcome = Outcome::of(command.arg("two"));
+    mode(0o755);
+    let warned = "runsvchdir: warning: unable to lock: sets: access denied\n".to_owned();
+    assert_eq!(outcome, Outcome { stderr: warned, ..says("runsvchdir: two: now current.\n") });
+    assert_eq!(listing(&tree), ["current -> two", "one/", "previous -> one", "three/", "two/"]);
+}
+
+#[test]
+fn a_runsvdir_on_current_holds_another_lock() {
+    let tree = sets();
+    let lock = File::open(tree.path("sets/current")).unwrap();
+    homerun::sys::file::try_lock(&lock).unwrap();
+    assert_eq!(switch(&tree, &["two"]), says("runsvchdir: two: now current.\n"));
 }
 
 #[test]
