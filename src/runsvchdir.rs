@@ -111,7 +111,7 @@ fn switch(set: &OsStr, speaker: &Speaker) -> Result<Switch, Failure> {
         return Err(Failure::with("copy", "current to previous", Errno::EINVAL));
     }
     make_link(&target, CURRENT_NEW)?;
-    match put_in_place() {
+    match put_in_place(speaker) {
         Ok(()) => Ok(Switch::Made),
         Err(failure) => {
             let _ = fs::remove_file(CURRENT_NEW);
@@ -143,27 +143,49 @@ fn hold(sets: &Path) -> Result<File, Failure> {
     Ok(directory)
 }
 
-/// Renames the new links into place: there is a `current` at any time.
+/// Renames the new links into place: there is a `current` at any time. It comes last, as services go by it: when
+/// something fails, it has not led anywhere else meanwhile.
 ///
 /// Source: runit 2.3.0, src/runsvchdir.c. Differs: there `current` is renamed to `previous` first, so that for a
 /// moment there is none, and what cannot be done leaves `current.new`.
-fn put_in_place() -> Result<(), Failure> {
-    let Ok(was) = fs::read_link(CURRENT) else { return put_in_place_of_directory() };
+fn put_in_place(speaker: &Speaker) -> Result<(), Failure> {
+    let was = match fs::read_link(CURRENT) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return put_in_place_of_directory(speaker),
+        found => found.tried_with("copy", "current to previous")?,
+    };
     if fs::symlink_metadata(PREVIOUS).is_ok_and(|previous| previous.is_dir()) {
         return Err(Failure::with("unlink", PREVIOUS, Errno::EISDIR));
     }
     make_link(&lasting(&was), PREVIOUS_NEW)?;
-    fs::rename(CURRENT_NEW, CURRENT).tried_with("move", "current.new to current")?;
-    fs::rename(PREVIOUS_NEW, PREVIOUS).tried_with("copy", "current to previous")
+    let previous = fs::read_link(PREVIOUS);
+    fs::rename(PREVIOUS_NEW, PREVIOUS).tried_with("copy", "current to previous")?;
+    fs::rename(CURRENT_NEW, CURRENT)
+        .tried_with("move", "current.new to current")
+        .inspect_err(|_| put_back(previous, speaker))
 }
 
 /// The same for a `current` that is no link. No link can be renamed over a directory: it goes away first.
-fn put_in_place_of_directory() -> Result<(), Failure> {
+fn put_in_place_of_directory(speaker: &Speaker) -> Result<(), Failure> {
+    let previous = fs::read_link(PREVIOUS);
     remove(PREVIOUS)?;
-    fs::rename(CURRENT, PREVIOUS).tried_with("copy", "current to previous")?;
-    fs::rename(CURRENT_NEW, CURRENT).tried_with("move", "current.new to current").inspect_err(|_| {
-        let _ = fs::rename(PREVIOUS, CURRENT);
-    })
+    let made = fs::rename(CURRENT, PREVIOUS).tried_with("copy", "current to previous").and_then(|()| {
+        fs::rename(CURRENT_NEW, CURRENT).tried_with("move", "current.new to current").inspect_err(|_| {
+            let back = fs::rename(PREVIOUS, CURRENT).tried_with("move", "previous back to current");
+            let _ = back.inspect_err(|failure| speaker.warn_failure(failure));
+        })
+    });
+    made.inspect_err(|_| put_back(previous, speaker))
+}
+
+/// Has `previous` be again what it was: a link, if it could be read as one, or nothing. What else it was is lost.
+fn put_back(previous: io::Result<PathBuf>, speaker: &Speaker) {
+    let back = match previous {
+        Ok(target) => make_link(&target, PREVIOUS_NEW)
+            .and_then(|()| fs::rename(PREVIOUS_NEW, PREVIOUS).tried_with("move", ".previous.new to previous")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => remove(PREVIOUS),
+        Err(error) => Err(Failure::with("restore", PREVIOUS, error)),
+    };
+    let _ = back.inspect_err(|failure| speaker.warn_failure(failure));
 }
 
 /// Makes the link `name`, in place of one that was left.

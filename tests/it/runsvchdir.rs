@@ -216,6 +216,30 @@ fn what_cannot_be_done_changes_nothing() {
 }
 
 #[test]
+fn what_fails_halfway_is_put_back() {
+    if !is_root() {
+        return skip("needs root");
+    }
+    // In a directory with the sticky bit nobody can take away what is another's.
+    let scenes = [
+        ("ln -s three previous; chown -h $me current", "copy: current to previous"),
+        ("ln -s three previous; chown -h $me previous", "move: current.new to current"),
+        ("", "move: current.new to current"),
+        ("ln -s three previous; chown -h $me previous; rm current; mkdir current", "copy: current to previous"),
+    ];
+    for (setup, deed) in scenes {
+        let tree = sets();
+        let mut sh = tree.command("sh");
+        sh.args(["-ec", &format!("chmod 1777 .; me={NOBODY}; {setup}")]).current_dir(tree.path("sets"));
+        assert!(sh.status().unwrap().success(), "{setup}");
+        let before = listing(&tree);
+        let outcome = Outcome::of(command(&tree, None).uid(NOBODY).gid(NOBODY).arg("two"));
+        let refused = format!("runsvchdir: fatal: unable to {deed}: permission denied\n");
+        assert_eq!((outcome, listing(&tree)), (fails(&refused, 111), before), "{setup}");
+    }
+}
+
+#[test]
 fn without_the_right_to_write_nothing_changes() {
     let tree = sets();
     let mode = |bits| fs::set_permissions(tree.path("sets"), fs::Permissions::from_mode(bits)).unwrap();
