@@ -56,11 +56,18 @@ impl Tree {
                 // Its directory may have been renamed meanwhile.
                 None => Probe::new(format!("/proc/{}/cwd", known.pid)).send(byte).is_ok(),
             };
-            if known.is_supervised() && !told {
+            if known.is_supervised() && !told && !is_on_disk(known.pid) {
                 self.speaker.warn(crate::msg::join(&[b"unable to tell to upgrade: ", known.name.as_bytes()]));
             }
         }
     }
+}
+
+/// Whether a process runs the program that is on disk now: it has only just been started.
+fn is_on_disk(pid: i32) -> bool {
+    let identity = |path: &Path| fs::metadata(path).map(|found| Identity::of(&found)).ok();
+    let running = Path::new("/proc").join(pid.to_string()).join("exe");
+    identity(&running).is_some_and(|it| fs::read_link(&running).is_ok_and(|path| identity(&path) == Some(it)))
 }
 
 /// The supervisors that this process started before it became its program anew. Whether their services are still
