@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -13,7 +14,7 @@ use crate::msg::{Failure, Tried as _};
 use crate::supervise::holder;
 use crate::sys::file::{self, Identity};
 use crate::sys::folder::Folder;
-use crate::sys::{clock, memory};
+use crate::sys::{clock, memory, proc, user};
 
 use super::{Known, PIPE_PAUSE, STARTS, Tree};
 
@@ -231,6 +232,8 @@ impl Tree {
         let Ok(file) = File::open(&self.directory) else { return Ok(()) };
         match file::try_lock(&file) {
             Ok(()) => self.lock = Some((directory, file)),
+            // Whoever can read a directory can lock it, and keeps no tree from starting by that.
+            Err(_) if is_locked_by_others(&file) => {}
             Err(error) if self.stop_deadline.is_some() && error.kind() == io::ErrorKind::WouldBlock => {
                 let who = holder::of(&self.directory, "runsvdir").map_or(String::new(), |who| format!(", {who}"));
                 let fault = format!("has a runsvdir already{who}: waiting until that ends");
@@ -258,6 +261,16 @@ impl Tree {
         self.services.push(Known { settles_since, pipe_due: None, seen: true, ..new });
         self.services.len() - 1
     }
+}
+
+/// Whether a directory is locked, and only by processes of other users, who have no tree there.
+fn is_locked_by_others(directory: &File) -> bool {
+    let holders = directory.metadata().map_or(Vec::new(), |found| proc::flock_holders(found.ino()));
+    let is_other = |pid: &i32| {
+        let owner = fs::metadata(format!("/proc/{pid}")).map(|found| found.uid());
+        owner.is_ok_and(|owner| ![0, user::effective_uid()].contains(&owner))
+    };
+    !holders.is_empty() && holders.iter().all(is_other)
 }
 
 /// Whether an error tells of the machine, not of the file: it may pass though the file stays as it is.

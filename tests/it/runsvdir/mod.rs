@@ -863,3 +863,25 @@ fn a_second_tree_on_a_services_directory_waits_for_the_first_and_touches_nothing
     assert_eq!(heard_all(&tree, 2), ["finish", "up"], "the third has taken over");
     assert_eq!(third.runsvs().len(), 1);
 }
+
+#[test]
+fn a_lock_of_somebody_who_has_no_tree_there_keeps_none_from_starting() {
+    if !is_root() {
+        return skip("needs root, to be somebody else");
+    }
+    let tree = Tree::new();
+    fs::set_permissions(tree.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let _gate = gate(&tree);
+    fs::set_permissions(tree.path("gate"), fs::Permissions::from_mode(0o644)).unwrap();
+    tree.service("services/foo").run("say up; exec sleep 1000").made();
+    let mut other = tree.command("flock");
+    other.args(["services", "sh", "-c", "echo locked >$EAR; read -r _ <gate"]).uid(NOBODY);
+    let mut other = other.spawn().unwrap();
+    assert_eq!(tree.heard(), "locked");
+    let mut keeper = keep_in_order(&tree, "30s");
+    assert_eq!(tree.heard(), "up");
+    keeper.send(Signal::SIGTERM);
+    assert_eq!(keeper.ended().code(), Some(0));
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
