@@ -295,7 +295,7 @@ fn lasts(tree: &Tree, tools: &Tools, (name, error, times): (&str, i32, u32)) -> 
             return Err(format!("it says again: {line}"));
         }
     }
-    wrong(&stage, told, Some(ended), "").map_or(Ok(()), Err)
+    wrong(&stage, told, Some(ended), &said).map_or(Ok(()), Err)
 }
 
 #[test]

@@ -267,16 +267,18 @@ fn whatever_is_above_the_services_directory_or_on_the_way_of_a_link_may_be_excha
     assert_eq!(tree.heard(), "old up");
     fs::rename(tree.path("old"), tree.path("older")).unwrap();
     fs::rename(tree.path("new"), tree.path("old")).unwrap();
-    assert_eq!(tree.heard(), "new up");
+    // It may have looked in between, and said so.
+    let heard = || std::iter::repeat_with(|| tree.heard()).find(|line| !line.starts_with("runsvdir ")).unwrap();
+    assert_eq!(heard(), "new up");
     // And far behind a link.
     for set in ["one", "two"] {
         tree.service(&format!("{set}/sv/deep/foo")).run(&format!("say foo {set} up; exec sleep 1000")).made();
     }
     symlink(tree.path("one/sv/deep/foo"), tree.path("old/home/services/foo")).unwrap();
-    assert_eq!(tree.heard(), "foo one up");
+    assert_eq!(heard(), "foo one up");
     fs::rename(tree.path("one"), tree.path("gone")).unwrap();
     fs::rename(tree.path("two"), tree.path("one")).unwrap();
-    assert_eq!(tree.heard(), "foo two up");
+    assert_eq!(heard(), "foo two up");
     drop(keeper);
 }
 
