@@ -284,8 +284,9 @@ impl Probe {
     pub fn is_trusted(&self) -> bool {
         let me = user::effective_uid();
         let is_own = || {
-            let reached = walk::to(&self.directory.join(Part::Ok.name()))?;
-            Ok::<bool, io::Error>(reached.holder()? == me && may_lead(&reached)?)
+            let name = Part::Ok.name();
+            let reached = walk::to(&self.directory.join(name))?;
+            Ok::<bool, io::Error>(reached.holder()? == me && may_lead(&reached, name)?)
         };
         me != 0 || is_own().unwrap_or(false)
     }
@@ -296,7 +297,8 @@ impl Probe {
         said.filter(|said| !said.is_zero())
     }
 
-    /// Opens the service's file `name`, if it is a regular one.
+    /// Opens the service's file `name`, if it is a regular one, and is where nobody has led us astray. Even to open one,
+    /// such as /proc/kmsg, may take away what is in it.
     pub fn open_file(&self, name: &str) -> io::Result<File> {
         if let Some(opened) = self.open_at_once(name, Access::Read) {
             return opened
@@ -304,6 +306,7 @@ impl Probe {
         }
         let reached = self.walk_to(name)?;
         match reached.kind() {
+            _ if !may_lead(&reached, name)? => Err(Errno::EACCES.into()),
             Kind::Regular => reached.open(&self.directory.join(name), Access::Read),
             _ => Err(Errno::EINVAL.into()),
         }
@@ -324,7 +327,7 @@ impl Probe {
             return part.expect(kind).map(|()| file);
         }
         let reached = self.walk_to(name).map_err(failed)?;
-        if !may_lead(&reached).map_err(failed)? {
+        if !may_lead(&reached, name).map_err(failed)? {
             return Err(Unreachable::Failed(Failure::said(name, "is behind a link of somebody else")));
         }
         part.expect(reached.kind())?;
@@ -368,14 +371,16 @@ pub fn may_be_supervised(services: &Folder, service: &OsStr) -> bool {
     !services.facts(&[service.as_bytes(), b"/supervise"].concat()).is_ok_and(|found| found.is_none())
 }
 
-/// Whether the links on the way are of somebody who may lead there. Root is led by root alone, and by who has the service
-/// directory or the `supervise` at the end of the way.
-fn may_lead(reached: &Reached) -> io::Result<bool> {
+/// Whether the links on the way to a file called `name` are of somebody who may lead there. Root is led by root alone, and
+/// by who has the service directory or the `supervise` at the end of the way.
+fn may_lead(reached: &Reached, name: &str) -> io::Result<bool> {
     if user::effective_uid() != 0 || reached.links.iter().all(|owner| *owner == 0) {
         return Ok(true);
     }
     // In a user namespace the machine's root may have another number: the owner of `/` has it.
     let root = fs::metadata("/").map_or(0, |found| found.uid());
-    let fine = [0, reached.holder()?, reached.above()?, root];
-    Ok(reached.links.iter().all(|owner| fine.contains(owner)))
+    let holder = reached.holder()?;
+    // Of what is in the service directory itself, what is above that has no say.
+    let above = if name.contains("supervise/") { reached.above()? } else { holder };
+    Ok(reached.links.iter().all(|owner| [0, holder, above, root].contains(owner)))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use homerun::model::status::{State, Status, Want};
 use homerun::model::tai::Label;
 use homerun::sys::file::{make_fifo, open_read_write};
+use homerun::sys::inotify::{Changes, Watcher};
 
 use super::{Treasure, link_of, while_exchanging};
 use crate::account::Land;
@@ -133,6 +134,41 @@ fn a_status_is_a_regular_file_of_the_users_or_is_not_read() {
     let huge = sv(&land, &["status", "bait"]);
     assert_eq!((huge.code, huge.stderr.as_str()), (Some(0), ""), "{huge:?}");
     assert!(huge.stdout.starts_with("down: bait: ") && !huge.stdout.contains("secret"), "{huge:?}");
+}
+
+#[test]
+fn no_link_of_a_user_has_root_read_a_file_that_is_not_the_users() {
+    let Some(land) = Land::made() else { return };
+    let treasure = Treasure::of(&land);
+    let _services = (Bait::of(&land, "bait"), Bait::of(&land, "bait/log"));
+    let service = land.user.home.join("service/bait");
+    let own = service.join("own");
+    fs::write(&own, "8s").unwrap();
+    land.user.give(&own);
+    // A directory of root's in the service's, which is not the user's for that.
+    fs::create_dir(service.join("roots")).unwrap();
+    let below = service.join("roots/file");
+    fs::write(&below, "8s").unwrap();
+    let is_read = |file: &Path, word: &str| {
+        let watcher = Watcher::new().unwrap();
+        watcher.watch(file, Changes::IN_OPEN).unwrap();
+        let said = sv(&land, &[word, "bait"]);
+        assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+        !watcher.changes().unwrap().is_empty()
+    };
+    for (name, word) in [("timeout-kill", "check"), ("supervise/lock", "status"), ("supervise/process", "status")] {
+        for (target, expected) in [(&treasure.path, false), (&own, true)] {
+            link_of(&land, target, &service.join(name));
+            assert_eq!(is_read(target, word), expected, "{name} leads to {}", target.display());
+            fs::remove_file(service.join(name)).unwrap();
+        }
+    }
+    link_of(&land, &below, &service.join("timeout-kill"));
+    assert!(!is_read(&below, "check"));
+    // Root's own link leads anywhere.
+    fs::remove_file(service.join("timeout-kill")).unwrap();
+    symlink(&treasure.path, service.join("timeout-kill")).unwrap();
+    assert!(is_read(&treasure.path, "check"));
 }
 
 #[test]
