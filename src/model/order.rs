@@ -54,6 +54,13 @@ pub enum Goal {
     AsWanted,
 }
 
+impl Order {
+    /// Whether the service is to run in the end.
+    pub fn brings_up(&self) -> bool {
+        self.goals.contains(&Goal::Up)
+    }
+}
+
 const fn simple(bytes: &'static [u8], goals: &'static [Goal]) -> Order {
     Order { bytes, goals, waits: false, late: Late::Timeout }
 }

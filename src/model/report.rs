@@ -57,6 +57,18 @@ pub fn reached(goal: Goal, status: &Status, before: Incarnation) -> Reached {
     }
 }
 
+/// What of an order's control `bytes` is to be said again, to another supervisor than they were said to: one that was killed
+/// may not have read them, and then they are lost. The service was `before` then.
+///
+/// TERM is for no process that has got it, and for none that has come since.
+pub fn said_again<'a>(bytes: &'a [u8], status: &Status, before: Incarnation) -> &'a [u8] {
+    let is_due = status.state == State::Run && !status.got_term && Incarnation::of(status) == before;
+    match bytes.strip_prefix(b"t") {
+        Some(rest) if !is_due => rest,
+        _ => bytes,
+    }
+}
+
 /// How many seconds ago the last change was, at Unix time `now`; `measured` is that by a clock that nobody sets, where it
 /// is known.
 ///
@@ -265,6 +277,18 @@ mod tests {
         assert_eq!(reached(Goal::Renewed, &again, before), Reached::IfReady, "a pid may come back");
         let down = Status { pid: 0, want: Want::Down, state: State::Down, ..status() };
         assert_eq!(reached(Goal::Renewed, &down, before), Reached::Yes);
+    }
+
+    #[test]
+    fn a_process_is_told_to_end_once() {
+        let before = Incarnation::of(&status());
+        let said = |status: Status| String::from_utf8_lossy(said_again(b"tcu", &status, before)).into_owned();
+        assert_eq!(said(status()), "tcu", "nobody has heard of it");
+        assert_eq!(said(Status { got_term: true, ..status() }), "cu");
+        assert_eq!(said(Status { pid: 8, ..status() }), "cu", "another runs");
+        assert_eq!(said(Status { state: State::Finish, ..status() }), "cu");
+        assert_eq!(said(Status { pid: 0, state: State::Down, ..status() }), "cu");
+        assert_eq!(said_again(b"u", &status(), before), b"u");
     }
 
     #[test]

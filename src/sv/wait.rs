@@ -62,8 +62,8 @@ struct Target<'a> {
 }
 
 enum Stage {
-    /// No supervisor has come to it yet.
-    Unsupervised,
+    /// No supervisor has come to it yet, or the one has gone that the order was sent to, with the service as it was then.
+    Unsupervised(Option<Incarnation>),
     /// The order was sent, to the service as it was then.
     Sent(Incarnation),
     /// There is nothing more to wait for.
@@ -125,14 +125,13 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
 
 impl<'a> Target<'a> {
     fn new(service: Service, call: &'a Call, order: &'a Order, start: Instant) -> Target<'a> {
-        let check = Check { running: None, next: None, pause: FIRST_CHECK_PAUSE, agreed: false, asked: None };
         Target {
             service,
             call,
             order,
             start,
             deadline: OnceCell::new(),
-            stage: Stage::Unsupervised,
+            stage: Stage::Unsupervised(None),
             is_new: false,
             is_dirty: true,
             ok: None,
@@ -140,27 +139,32 @@ impl<'a> Target<'a> {
             records: None,
             is_one_of_few: false,
             most_held: 0,
-            check,
+            check: Check::new(),
         }
     }
 
     /// Sends the order, if there is a supervisor to take it.
     fn give(&mut self, waits: bool) -> Outcome {
+        let told_before = if let Stage::Unsupervised(before) = self.stage { before } else { None };
         self.service.probe.hold();
         let sent = self.service.ask(|probe| {
             let ok = probe.open_ok()?;
-            let before = probe.last_status()?;
-            if !self.order.bytes.is_empty() {
-                probe.send(self.order.bytes)?;
+            let status = probe.last_status()?;
+            let (before, bytes) = match told_before {
+                Some(before) => (before, report::said_again(self.order.bytes, &status, before)),
+                None => (Incarnation::of(&status), self.order.bytes),
+            };
+            if !bytes.is_empty() {
+                probe.send(bytes)?;
             }
             Ok((ok, before))
         });
-        if !self.is_one_of_few {
+        if !self.is_one_of_few || sent.is_err() {
             self.service.probe.let_go();
         }
         match sent {
             Ok((ok, before)) if waits => {
-                self.stage = Stage::Sent(Incarnation::of(&before));
+                self.stage = Stage::Sent(before);
                 self.ok = Some(ok).filter(|ok| fd::is_below(ok.as_fd(), self.most_held));
                 Outcome::Pending
             }
@@ -177,10 +181,9 @@ impl<'a> Target<'a> {
     /// Whether a supervisor may come to it soon: it is a service, and none was there so far. Where one was there
     /// before, only an order that is to bring it up waits for the next.
     fn may_yet_be_supervised(&mut self, error: &Unreachable, waits: bool) -> bool {
-        let brings_up = self.order.goals.contains(&Goal::Up);
         self.is_new |= matches!(error, Unreachable::Unsupervised(_));
         let is_awaited = match error {
-            Unreachable::NotRunning => self.is_new || (waits && brings_up), // `ok` comes a moment before its reader
+            Unreachable::NotRunning => self.is_new || (waits && self.order.brings_up()), // `ok` comes a moment before its reader
             Unreachable::Unsupervised(_) => true,
             Unreachable::Failed(_) | Unreachable::BadFormat => false,
         };
@@ -240,7 +243,7 @@ impl<'a> Target<'a> {
     fn look(&mut self, waits: bool, waiting: &Waiting, key: usize) -> Outcome {
         let before = match self.stage {
             Stage::Done => return Outcome::Done,
-            Stage::Unsupervised => match self.give(waits) {
+            Stage::Unsupervised(_) => match self.give(waits) {
                 Outcome::Pending if matches!(self.stage, Stage::Sent(_)) => return self.look(waits, waiting, key),
                 Outcome::Pending => return self.give_up_if_late(),
                 outcome => return outcome,
@@ -255,13 +258,20 @@ impl<'a> Target<'a> {
             }
             self.check.running = None;
         }
+        let brings_up = self.order.brings_up();
+        let is_another = self.ok.as_ref().is_some_and(|ok| fd::is_broken(ok.as_fd()));
         match self.status() {
             Err(Unreachable::NotRunning) if self.order.goals.contains(&Goal::Gone) => {
                 self.say(b"ok: ", &[self.service.name.as_bytes(), b": runsv not running"].concat());
                 Outcome::Done
             }
-            Err(error) => self.fail(&error),
-            Ok(status) => self.compare(&status, before, waiting, key),
+            Ok(status) if !(brings_up && is_another) => self.compare(&status, before, waiting, key),
+            Err(error) if !(brings_up && self.may_yet_be_supervised(&error, waits)) => self.fail(&error),
+            Ok(_) | Err(_) => {
+                self.stage = Stage::Unsupervised(Some(before));
+                self.check.begin_again();
+                Outcome::Pending
+            }
         }
     }
 
@@ -368,7 +378,7 @@ impl<'a> Target<'a> {
         }
         self.check.end();
         self.release();
-        if let Stage::Unsupervised = self.stage {
+        if let Stage::Unsupervised(_) = self.stage {
             return match self.service.status() {
                 Ok(_) => Outcome::Pending,
                 Err(error) => self.fail(&error),
@@ -395,6 +405,10 @@ impl<'a> Target<'a> {
 }
 
 impl Check {
+    fn new() -> Check {
+        Check { running: None, next: None, pause: FIRST_CHECK_PAUSE, agreed: false, asked: None }
+    }
+
     fn not_yet(&mut self) {
         self.next = Some(clock::now() + self.pause);
         self.pause = (self.pause * 2).min(BETWEEN_LOOKS);
@@ -404,6 +418,12 @@ impl Check {
     fn later(&mut self) {
         self.pause = BETWEEN_LOOKS;
         self.not_yet();
+    }
+
+    /// Whoever is asked next is another, or it is asked anew.
+    fn begin_again(&mut self) {
+        self.end();
+        *self = Check::new();
     }
 
     /// Ends a `check` that takes too long, and the processes it started.
@@ -458,11 +478,11 @@ impl Waiting {
                 }
                 self.watch(target, at); // before the look: what comes in between is told
                 target.is_dirty = false;
-                let was_unsupervised = matches!(target.stage, Stage::Unsupervised);
+                let was_sent = matches!(target.stage, Stage::Sent(_));
                 match target.look(waits, self, 2 * at + 1) {
                     Outcome::Pending => {
                         // It is watched in another way from the next look on.
-                        target.is_dirty |= was_unsupervised && matches!(target.stage, Stage::Sent(_));
+                        target.is_dirty |= was_sent != matches!(target.stage, Stage::Sent(_));
                     }
                     outcome => {
                         failures += usize::from(matches!(outcome, Outcome::Failed));

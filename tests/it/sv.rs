@@ -32,12 +32,30 @@ impl Fake {
     }
 
     fn in_directory(service: &Path, record: &[u8]) -> Fake {
-        let supervise = gone(service, record);
+        gone(service, record);
+        Fake::again(service)
+    }
+
+    /// One where there was one.
+    fn again(service: &Path) -> Fake {
         let open = |name: &str| {
             let mut options = fs::OpenOptions::new();
-            options.read(true).custom_flags(libc::O_NONBLOCK).open(supervise.join(name)).unwrap()
+            options.read(true).custom_flags(libc::O_NONBLOCK).open(service.join("supervise").join(name)).unwrap()
         };
         Fake { control: open("control"), _ok: open("ok") }
+    }
+
+    /// What was sent to it, as soon as something is.
+    fn is_sent(&mut self) -> String {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let sent = self.was_sent();
+            if !sent.is_empty() {
+                return sent;
+            }
+            assert!(std::time::Instant::now() < deadline, "nothing is sent");
+            std::thread::yield_now();
+        }
     }
 
     /// What was sent to it since the last look.
@@ -509,9 +527,7 @@ fn another_supervisor_with_other_records_is_found_while_the_first_is_waited_for(
     let tree = Tree::new();
     let mut first = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
     let stop = patient(&tree).args(["stop", "foo"]).stdout(Stdio::piped()).spawn().unwrap();
-    while first.was_sent() != "d" {
-        std::thread::yield_now();
-    }
+    assert_eq!(first.is_sent(), "d");
     let _second = Fake::new(&tree, "bar", &lasting(0, State::Down, Want::Down).encode());
     fs::rename(tree.path("foo/supervise"), tree.path("foo/old")).unwrap();
     fs::rename(tree.path("bar/supervise"), tree.path("foo/supervise")).unwrap();
@@ -718,6 +734,95 @@ fn a_supervisor_that_goes_while_sv_waits_ends_the_waiting() {
     let output = stop.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "fail: foo: runsv not running\n");
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_supervisor_that_is_replaced_while_a_restart_waits_is_waited_for_and_nothing_is_done_twice() {
+    let tree = Tree::new();
+    let run = "trap 'say got term; read line <../gate; exit' TERM; say up; while :; do sleep 1000 & wait; done";
+    homerun::sys::file::make_fifo(&tree.path("gate"), 0o600).unwrap();
+    let mut gate = fs::OpenOptions::new().read(true).write(true).open(tree.path("gate")).unwrap();
+    let mut foo = tree.service("foo").run(run).start();
+    assert_eq!(tree.heard(), "up");
+    for word in ["restart", "force-restart"] {
+        let sv = patient(&tree).args([word, "foo"]).stdout(Stdio::piped()).spawn().unwrap();
+        assert_eq!(tree.heard(), "got term");
+        foo.wait(|status| status.got_term);
+        foo.child.kill().unwrap();
+        foo.child.wait().unwrap();
+        wait_until_it_watches(sv.id(), 2);
+        foo = tree.service("foo").start();
+        gate.write_all(b"\n").unwrap();
+        let output = sv.wait_with_output().unwrap();
+        assert_eq!(without_numbers(&String::from_utf8_lossy(&output.stdout)), "ok: run: foo: (pid N) Ns\n", "{word}");
+        assert_eq!(tree.heard(), "up");
+    }
+    gate.write_all(b"\n").unwrap();
+    assert_eq!(sv(&tree, &["stop", "foo"]).code, Some(0));
+    assert_eq!((tree.heard(), tree.heard_already()), ("got term".to_owned(), None));
+}
+
+#[test]
+fn what_a_supervisor_may_not_have_read_is_said_to_the_next_one() {
+    let up = lasting(NO_PID, State::Run, Want::Up);
+    let down = lasting(0, State::Down, Want::Down);
+    let told = Status { got_term: true, ..up };
+    let another = Status { pid: NO_PID + 1, ..up };
+    let finish = Status { pid: NO_PID + 1, state: State::Finish, ..up };
+    let cases: [(&[&str], Status, &str, Status, &str); 8] = [
+        (&["start"], down, "u", down, "u"),
+        (&["-v", "up"], down, "u", up, "u"),
+        (&["restart"], up, "tcu", up, "tcu"),
+        (&["restart"], up, "tcu", told, "cu"),
+        (&["restart"], up, "tcu", another, "cu"),
+        (&["force-restart"], up, "tcu", finish, "cu"),
+        (&["restart"], up, "tcu", down, "cu"),
+        (&["restart"], down, "tcu", down, "cu"),
+    ];
+    let both = |case| [(case, true), (case, false)];
+    for ((words, before, sent, after, again), sees_it_go) in cases.into_iter().flat_map(both) {
+        let tree = Tree::new();
+        let mut fake = Fake::new(&tree, "foo", &before.encode());
+        tree.service("foo").run("exec sleep 1000").made();
+        let mut sv = patient(&tree).args(words).arg("foo").stdout(Stdio::piped()).spawn().unwrap();
+        assert_eq!(fake.is_sent(), sent, "{words:?}");
+        let put = |status: Status| {
+            let supervise = tree.path("foo/supervise");
+            fs::write(supervise.join("new"), status.encode()).unwrap();
+            fs::rename(supervise.join("new"), supervise.join("status")).unwrap();
+        };
+        let mut next = if sees_it_go {
+            drop(fake);
+            wait_until_it_watches(sv.id(), 2);
+            put(after);
+            Fake::again(&tree.path("foo"))
+        } else {
+            let next = Fake::new(&tree, "bar", &after.encode());
+            fs::rename(tree.path("foo/supervise"), tree.path("foo/old")).unwrap();
+            fs::rename(tree.path("bar/supervise"), tree.path("foo/supervise")).unwrap();
+            drop(fake);
+            next
+        };
+        assert_eq!(next.is_sent(), again, "{words:?} {after:?}");
+        put(another);
+        assert_eq!(wait_for_end(&mut sv).unwrap().code(), Some(0), "{words:?} {after:?}");
+        assert_eq!(next.was_sent(), "", "{words:?} {after:?}");
+    }
+}
+
+#[test]
+fn a_supervisor_that_is_not_replaced_is_given_up_in_the_originals_words() {
+    for (word, sent) in [("start", "u"), ("restart", "tcu"), ("try-restart", "tc"), ("stop", "d")] {
+        let tree = Tree::new();
+        let mut fake = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Down).encode());
+        tree.service("foo").run("exec sleep 1000").made();
+        let sv = ours(&tree).env("SVWAIT", "1").args([word, "foo"]).stdout(Stdio::piped()).spawn().unwrap();
+        assert_eq!(fake.is_sent(), sent);
+        drop(fake);
+        let output = sv.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!((&*said, output.status.code()), ("fail: foo: runsv not running\n", Some(1)), "{word}");
+    }
 }
 
 /// Links to sv by the names of services, as init scripts.
