@@ -293,7 +293,10 @@ impl<'a> Target<'a> {
                 let agreed = std::mem::take(&mut self.check.agreed) && asked == self.check.asked;
                 agreed || !self.asks_check(waiting, key)
             }
-            Reached::No => false,
+            Reached::No => {
+                self.check.next = None; // it is not what is waited for
+                false
+            }
         };
         if !is_done {
             return self.give_up_if_late();
@@ -543,12 +546,17 @@ impl Waiting {
     fn watch(&mut self, target: &mut Target, at: usize) {
         let supervise = target.service.probe.supervise();
         if let Stage::Sent(_) = target.stage {
+            let was_awaited = !target.is_watched && self.watches.iter().any(|(_, of)| *of == at);
             if !target.is_watched {
                 target.is_watched = true;
                 self.must_poll |= !target.hold(self.told.is_some());
                 self.must_poll |= target.ok.as_ref().is_some_and(|ok| self.poller.watch(ok, 2 * at).is_err());
             }
-            self.must_poll |= target.records.is_none() && !self.watch_place(&supervise, Changes::IN_MOVED_TO, at);
+            // No longer for what is opened there, if a supervisor was awaited: to look at a record is to open it.
+            if target.records.is_none() || was_awaited {
+                let is_watched = self.watch_place(&supervise, Changes::IN_MOVED_TO, at);
+                self.must_poll |= target.records.is_none() && !is_watched;
+            }
         } else {
             // A FIFO that is opened is reported, too: `ok` may have been there before its reader.
             let coming = Changes::IN_CREATE | Changes::IN_MOVED_TO;

@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::Stdio;
 
 use homerun::model::status::{State, Want};
+use homerun::sys::inotify::{Changes, Watcher};
 
-use super::{Fake, NO_PID, comparable, lasting, sv, sv_of};
+use super::{Fake, NO_PID, comparable, lasting, sv, sv_of, wait_until_it_watches};
 use crate::support::*;
 
 /// Services that run, each with a `check` of another kind, and whether ours takes it for ready.
@@ -180,4 +182,43 @@ fn a_services_directory_that_is_switched_meanwhile_is_the_one_that_is_waited_for
     let mut expected = names.map(|name| format!("ok: run: {name}: (pid N) Ns"));
     expected.sort_unstable();
     assert_eq!((lines, outcome.code), (expected.iter().map(String::as_str).collect(), Some(0)));
+}
+
+/// How often a record is opened is how often it is looked at. Who waits for events looks a few times.
+fn looks(watcher: &Watcher) -> usize {
+    watcher.changes().unwrap().iter().filter(|change| change.what.contains(Changes::IN_OPEN)).count()
+}
+
+const FEW_LOOKS: usize = 20;
+
+#[test]
+fn a_service_that_came_late_is_not_looked_at_again_and_again() {
+    let tree = Tree::new();
+    let made = tree.service("foo").run("exec sleep 1000").made();
+    let supervise = super::gone(&made, &lasting(0, State::Down, Want::Up).encode());
+    let mut command = sv_of(programs(), &tree);
+    let mut sv = command.env("SVWAIT", "1").args(["start", "foo"]).stdout(Stdio::null()).spawn().unwrap();
+    wait_until_it_watches(sv.id(), 2);
+    let watcher = Watcher::new().unwrap();
+    watcher.watch(&supervise.join("status"), Changes::IN_OPEN | Changes::IN_CLOSE).unwrap();
+    let _fake = Fake::again(&made);
+    assert_eq!(wait_for_end(&mut sv).unwrap().code(), Some(1));
+    assert!(looks(&watcher) < FEW_LOOKS);
+}
+
+#[test]
+fn a_service_that_goes_down_after_its_check_is_not_looked_at_again_and_again() {
+    let tree = Tree::new();
+    let _fake = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
+    tree.service("foo").script("check", "say check; exit 1").made();
+    let mut command = sv_of(programs(), &tree);
+    let mut sv = command.env("SVWAIT", "1").args(["start", "foo"]).stdout(Stdio::null()).spawn().unwrap();
+    assert_eq!(tree.heard(), "check");
+    let (new, status) = (tree.path("foo/supervise/new"), tree.path("foo/supervise/status"));
+    fs::write(&new, lasting(0, State::Down, Want::Up).encode()).unwrap();
+    let watcher = Watcher::new().unwrap();
+    watcher.watch(&new, Changes::IN_OPEN | Changes::IN_CLOSE).unwrap();
+    fs::rename(new, status).unwrap();
+    assert_eq!(wait_for_end(&mut sv).unwrap().code(), Some(1));
+    assert!(looks(&watcher) < FEW_LOOKS);
 }
