@@ -91,7 +91,8 @@ enum Outcome {
 pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> usize {
     let waits = order.waits || call.reports;
     let start = clock::now();
-    let most_held = limit::raise_open_files().saturating_sub(SPARE);
+    let (soft_limit, raised) = (limit::open_files(), limit::raise_open_files());
+    let most_held = raised.saturating_sub(SPARE);
     let mut failures = 0;
     let is_one_of_few = services.len() <= FEW;
     let mut targets: Vec<Target> = Vec::new();
@@ -113,7 +114,7 @@ pub(super) fn carry_out(call: &Call, order: Order, services: Vec<Service>) -> us
     if targets.is_empty() {
         return failures;
     }
-    match Waiting::new(is_one_of_few) {
+    match Waiting::new(is_one_of_few, soft_limit) {
         Ok(mut waiting) => failures + waiting.carry_out(&mut targets, waits),
         Err(error) => {
             let text = msg::Failure::new("wait for events", "", error).text();
@@ -352,7 +353,8 @@ impl<'a> Target<'a> {
         let argv = Argv::new(["./check"])?;
         let mut name = self.service.name.clone().into_vec();
         name.extend_from_slice(b"/check");
-        [Signal::SIGTERM, Signal::SIGCHLD].into_iter().for_each(process::default_action); // for it
+        process::default_action(Signal::SIGCHLD); // inherited as ignored, how it ended would never be told
+        let lower = || limit::set_open_files(waiting.soft_limit);
         Spawn {
             argv: &argv,
             directory: Some(Directory::Path(&path)),
@@ -361,7 +363,7 @@ impl<'a> Target<'a> {
             session: false,
             group: false,
             mask: waiting.mask()?,
-            last: None,
+            last: Some(&lower),
         }
         .start(|_, error| {
             let text = msg::Failure::new("run", OsStr::from_bytes(&name), error).text();
@@ -451,6 +453,8 @@ struct Waiting {
     watches: Vec<(Watch, usize)>,
     /// Not everything could be watched.
     must_poll: bool,
+    /// What it was before it was raised: a program gets it back.
+    soft_limit: u64,
 }
 
 /// The keys of what tells of targets, above those of the targets themselves.
@@ -458,11 +462,11 @@ const TOLD: usize = usize::MAX - 1;
 const CHANGES: usize = usize::MAX;
 
 impl Waiting {
-    fn new(are_few: bool) -> io::Result<Waiting> {
+    fn new(are_few: bool, soft_limit: u64) -> io::Result<Waiting> {
         let poller = Poller::new(if are_few { 2 * FEW } else { 64 })?;
         let told = if are_few { Signals::take(&[Signal::SIGIO]).ok() } else { None };
         let told = told.filter(|(signals, _)| poller.watch(signals, TOLD).is_ok());
-        Ok(Waiting { poller, told, watcher: OnceCell::new(), watches: Vec::new(), must_poll: false })
+        Ok(Waiting { poller, told, watcher: OnceCell::new(), watches: Vec::new(), must_poll: false, soft_limit })
     }
 
     /// The signal mask for a program.

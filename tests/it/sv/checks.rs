@@ -109,6 +109,26 @@ fn a_check_of_every_kind_means_what_it_means_to_the_original() {
 }
 
 #[test]
+fn a_check_has_the_limit_of_open_files_that_sv_was_given_and_ignores_the_term_that_sv_ignored() {
+    let tree = Tree::new();
+    let _foo = Fake::new(&tree, "foo", &lasting(NO_PID, State::Run, Want::Up).encode());
+    // SIGTERM is the 15th bit.
+    let ignored = "ignored=$(sed -n 's/^SigIgn:\\t//p' /proc/self/status)";
+    let check = format!("{ignored}; say $(ulimit -Sn) $(ulimit -Hn) $((0x$ignored >> 14 & 1))");
+    tree.service("foo").script("check", &check).made();
+    let runit = runit();
+    for programs in [Some(programs()), runit.as_deref()].into_iter().flatten() {
+        for (before, expected) in [(":", "100 200 0"), ("trap '' TERM", "100 200 1")] {
+            let mut command = tree.command("sh");
+            let given = format!("ulimit -Sn 100; ulimit -Hn 200; {before}; exec \"$0\" -w 60 check foo");
+            command.env("SVDIR", tree.path("")).args(["-c", &given]).arg(programs.join("sv"));
+            assert_eq!(Outcome::of(&mut command).code, Some(0));
+            assert_eq!(tree.heard(), expected, "{}", programs.display());
+        }
+    }
+}
+
+#[test]
 fn a_check_that_no_process_can_be_had_for_does_not_agree() {
     if !is_root() {
         return skip("needs root, to be a user who may have no more processes");
