@@ -152,7 +152,7 @@ impl Call {
             true => PathBuf::from(name),
             false => self.services_directory.get_or_init(services_directory).join(name),
         };
-        Service { name: name.to_os_string(), probe: Probe::new(directory) }
+        Service { name: name.to_os_string(), probe: Probe::new(directory), follows: false }
     }
 
     /// How long to wait for `service`.
@@ -212,6 +212,8 @@ fn services_directory() -> PathBuf {
 struct Service {
     name: OsString,
     probe: Probe,
+    /// It is a log service, told of behind its service on the line of that.
+    follows: bool,
 }
 
 /// How bad it is that a service cannot be talked to.
@@ -271,7 +273,7 @@ impl Service {
     fn describe_log(&self) -> Option<(Vec<u8>, bool)> {
         let mut name = self.name.clone();
         name.push("/log");
-        let mut log = Service { name, probe: self.probe.log() };
+        let mut log = Service { name, probe: self.probe.log(), follows: true };
         if let Err(error) = log.probe.enter() {
             if error.kind() == io::ErrorKind::NotFound {
                 return None;

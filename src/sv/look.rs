@@ -1,7 +1,6 @@
 //! What the kernel tells of a service's process, and of its supervisor, that no record does.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
@@ -45,10 +44,9 @@ impl Service {
         }
     }
 
-    /// The process of its supervisor, if that is stopped. Of a log service that is told with its service.
+    /// The process of its supervisor, if that is stopped. Where a log service follows its service, that has told it.
     fn stopped_supervisor(&self) -> Option<i32> {
-        let is_log = self.probe.directory().as_os_str().as_bytes().ends_with(b"/log");
-        if is_log { None } else { self.probe.stopped_supervisor() }
+        if self.follows { None } else { self.probe.stopped_supervisor() }
     }
 
     fn sight(&self, status: &Status) -> Sight {

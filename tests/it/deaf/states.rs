@@ -8,6 +8,7 @@ use homerun::sys::process::send;
 use homerun::sys::signal::Signal;
 
 use crate::support::*;
+use crate::sv::comparable;
 
 use super::{runs, status};
 
@@ -57,6 +58,30 @@ fn a_supervisor_that_is_stopped_is_named_and_so_is_a_service_whose_end_it_does_n
     // The stop comes first, and may be seen.
     let is_well = || foo.record("pid").trim() != pid.to_string() && status(&tree) == "run: foo: (pid N) Ns\n";
     tree.wait_in(&foo.directory.join("supervise"), || is_well().then_some(()));
+}
+
+#[test]
+fn the_stopped_supervisor_of_a_log_service_is_named_with_its_service_or_where_only_that_is_asked_for() {
+    let tree = Tree::new();
+    let [foo, log] =
+        ["foo", "log"].map(|name| tree.service(name).run("exec sleep 1000").log("exec cat >/dev/null").start());
+    for service in [&foo, &log] {
+        service.wait(runs);
+        service.wait_log(runs);
+        let runsv = i32::try_from(service.child.id()).unwrap();
+        send(runsv, Signal::SIGSTOP).unwrap();
+        wait_state(runsv, 'T');
+    }
+    for (name, shown) in [
+        ("foo", "run: foo: (pid N) Ns, runsv is stopped: process N; run: log: (pid N) Ns\n"),
+        ("log", "run: log: (pid N) Ns, runsv is stopped: process N; run: log: (pid N) Ns\n"),
+        ("foo/log", "run: foo/log: (pid N) Ns, runsv is stopped: process N\n"),
+    ] {
+        assert_eq!(comparable(tree.sv(&["status", name])), says(shown), "{name}");
+    }
+    for service in [&foo, &log] {
+        send(i32::try_from(service.child.id()).unwrap(), Signal::SIGCONT).unwrap();
+    }
 }
 
 #[test]
