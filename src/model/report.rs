@@ -57,11 +57,11 @@ pub fn reached(goal: Goal, status: &Status, before: Incarnation) -> Reached {
     }
 }
 
-/// What of an order's control `bytes` is to be said again, to another supervisor than they were said to: one that was killed
-/// may not have read them, and then they are lost. The service was `before` then.
+/// What of an order's control `bytes` is to be said to a supervisor that comes while it is waited for. One that was killed
+/// may not have read them, and then they are lost. The service was `before` when they were said first.
 ///
-/// TERM is for no process that has got it, and for none that has come since.
-pub fn said_again<'a>(bytes: &'a [u8], status: &Status, before: Incarnation) -> &'a [u8] {
+/// TERM is for no process that has got it, and for none that has come since: such a supervisor has only just started it.
+pub fn said_late<'a>(bytes: &'a [u8], status: &Status, before: Incarnation) -> &'a [u8] {
     let is_due = status.state == State::Run && !status.got_term && Incarnation::of(status) == before;
     match bytes.strip_prefix(b"t") {
         Some(rest) if !is_due => rest,
@@ -282,13 +282,13 @@ mod tests {
     #[test]
     fn a_process_is_told_to_end_once() {
         let before = Incarnation::of(&status());
-        let said = |status: Status| String::from_utf8_lossy(said_again(b"tcu", &status, before)).into_owned();
+        let said = |status: Status| String::from_utf8_lossy(said_late(b"tcu", &status, before)).into_owned();
         assert_eq!(said(status()), "tcu", "nobody has heard of it");
         assert_eq!(said(Status { got_term: true, ..status() }), "cu");
         assert_eq!(said(Status { pid: 8, ..status() }), "cu", "another runs");
         assert_eq!(said(Status { state: State::Finish, ..status() }), "cu");
         assert_eq!(said(Status { pid: 0, state: State::Down, ..status() }), "cu");
-        assert_eq!(said_again(b"u", &status(), before), b"u");
+        assert_eq!(said_late(b"u", &status(), before), b"u");
     }
 
     #[test]

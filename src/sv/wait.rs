@@ -46,6 +46,8 @@ struct Target<'a> {
     stage: Stage,
     /// No supervisor was ever there when it was looked at.
     is_new: bool,
+    /// Its supervisor was waited for.
+    is_awaited: bool,
     /// Something of it has changed.
     is_dirty: bool,
     /// Held open: it reports the end of the supervisor. Without it, that is looked for.
@@ -134,6 +136,7 @@ impl<'a> Target<'a> {
             deadline: OnceCell::new(),
             stage: Stage::Unsupervised(None),
             is_new: false,
+            is_awaited: false,
             is_dirty: true,
             ok: None,
             is_watched: false,
@@ -151,9 +154,10 @@ impl<'a> Target<'a> {
         let sent = self.service.ask(|probe| {
             let ok = probe.open_ok()?;
             let status = probe.last_status()?;
-            let (before, bytes) = match told_before {
-                Some(before) => (before, report::said_again(self.order.bytes, &status, before)),
-                None => (Incarnation::of(&status), self.order.bytes),
+            let before = told_before.unwrap_or_else(|| Incarnation::of(&status));
+            let bytes = match self.is_awaited || told_before.is_some() {
+                true => report::said_late(self.order.bytes, &status, before),
+                false => self.order.bytes,
             };
             if !bytes.is_empty() {
                 probe.send(bytes)?;
@@ -174,7 +178,10 @@ impl<'a> Target<'a> {
                 self.say(b"ok: ", &[self.service.name.as_bytes(), b": runsv not running"].concat());
                 Outcome::Done
             }
-            Err(error) if self.may_yet_be_supervised(&error, waits) => Outcome::Pending,
+            Err(error) if self.may_yet_be_supervised(&error, waits) => {
+                self.is_awaited = true;
+                Outcome::Pending
+            }
             Err(error) => self.fail(&error),
         }
     }

@@ -811,6 +811,25 @@ fn what_a_supervisor_may_not_have_read_is_said_to_the_next_one() {
 }
 
 #[test]
+fn a_restart_that_waits_for_a_supervisor_does_not_end_what_that_has_only_just_started() {
+    let up = lasting(NO_PID, State::Run, Want::Up);
+    let told = Status { got_term: true, ..up };
+    let coming = Status { pid: 0, state: State::Down, ..up };
+    for (record, expected) in [(coming, "cu"), (up, "tcu"), (told, "cu")] {
+        let tree = Tree::new();
+        let made = tree.service("foo").run("exec sleep 1000").made();
+        let supervise = gone(&made, &record.encode());
+        let mut sv = patient(&tree).args(["restart", "foo"]).stdout(Stdio::null()).spawn().unwrap();
+        wait_until_it_watches(sv.id(), 2);
+        let mut fake = Fake::again(&made);
+        assert_eq!(fake.is_sent(), expected, "{record:?}");
+        fs::write(supervise.join("new"), Status { pid: NO_PID + 1, ..up }.encode()).unwrap();
+        fs::rename(supervise.join("new"), supervise.join("status")).unwrap();
+        assert_eq!(wait_for_end(&mut sv).unwrap().code(), Some(0), "{record:?}");
+    }
+}
+
+#[test]
 fn a_supervisor_that_is_not_replaced_is_given_up_in_the_originals_words() {
     for (word, sent) in [("start", "u"), ("restart", "tcu"), ("try-restart", "tc"), ("stop", "d")] {
         let tree = Tree::new();
