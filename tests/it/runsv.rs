@@ -597,12 +597,17 @@ fn commands_are_obeyed_during_the_pause_before_a_restart() {
     let tree = Tree::new();
     let foo = tree.service("foo").run("say run; exit 1").finish("say finish").start();
     for _ in 0..2 {
-        assert_eq!((tree.heard().as_str(), tree.heard().as_str()), ("run", "finish"));
-        foo.wait(|status| is_down(status) && status.want == Want::Up);
-        foo.control(b"d");
-        foo.wait(|status| is_down(status) && status.want == Want::Down);
-        assert_eq!(tree.heard_already(), None);
-        foo.control(b"u");
+        let is_obeyed = (0..10).any(|_| {
+            assert_eq!((tree.heard().as_str(), tree.heard().as_str()), ("run", "finish"));
+            foo.wait(|status| is_down(status) && status.want == Want::Up);
+            foo.control(b"d");
+            foo.wait(|status| is_down(status) && status.want == Want::Down);
+            // A slow machine may have let the pause go by.
+            let is_late = tree.heard_already().is_some_and(|line| line == "run" && tree.heard() == "finish");
+            foo.control(b"u");
+            !is_late
+        });
+        assert!(is_obeyed);
     }
     assert_eq!((tree.heard().as_str(), tree.heard().as_str()), ("run", "finish"));
     foo.wait(|status| is_down(status) && status.want == Want::Up);
