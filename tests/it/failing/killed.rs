@@ -9,9 +9,15 @@ use homerun::model::status::{State, Status};
 use super::runsv::{LOOK, Stage, Stopped, THREADS, count, wrong};
 use super::*;
 
-/// Waits until a supervisor is there, or this one has ended.
+/// Waits until this supervisor is there, or has ended. A process that the last one was just starting has its FIFOs open,
+/// too, for a moment, but does not read commands: whoever has signed the lock is the only one.
 fn settle(stage: &mut Stage) {
-    let is_there = || homerun::sys::file::open_write(stage.directory.join("supervise/ok")).is_ok();
+    let (lock, ok) = (stage.directory.join("supervise/lock"), stage.directory.join("supervise/ok"));
+    let own = format!("{} ", stage.runsv.id());
+    let is_there = || {
+        let is_own = fs::read_to_string(&lock).is_ok_and(|signed| signed.starts_with(&own));
+        is_own && homerun::sys::file::open_write(&ok).is_ok()
+    };
     while stage.runsv.try_wait().unwrap().is_none() && !is_there() {
         thread::sleep(LOOK);
     }
