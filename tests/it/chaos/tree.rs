@@ -245,6 +245,8 @@ impl<'a> Chaos<'a> {
         for mut command in self.commands.drain(..) {
             wait_for_end(&mut command).expect("sv ends");
         }
+        // What is told to one that is about to end is told to nobody.
+        self.writers.iter_mut().flat_map(|writer| writer.killed.drain(..)).for_each(wait_until_gone);
         for log in ["", "log"] {
             for word in ["start", "cont"] {
                 self.tell_all(word, log);

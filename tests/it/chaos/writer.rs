@@ -57,6 +57,8 @@ pub struct Writer {
     /// How often its svlogd, or its supervisor, was killed.
     pub log_kills: usize,
     pub supervisor_kills: usize,
+    /// Supervisors that were killed, and may be there for a moment yet.
+    pub killed: Vec<i32>,
 }
 
 /// What became of the lines of a service.
@@ -111,6 +113,7 @@ impl Writer {
             drops_lines,
             log_kills: 0,
             supervisor_kills: 0,
+            killed: Vec::new(),
         }
     }
 
@@ -157,7 +160,10 @@ impl Writer {
             let _ = homerun::sys::process::send(pid, homerun::sys::signal::Signal::SIGKILL);
             match part {
                 Part::Log => self.log_kills += 1,
-                Part::Supervisor => self.supervisor_kills += 1,
+                Part::Supervisor => {
+                    self.supervisor_kills += 1;
+                    self.killed.push(pid);
+                }
                 Part::Run => {}
             }
         }
