@@ -16,6 +16,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -430,7 +431,7 @@ impl Tree {
         for known in &mut self.services {
             let directory = self.directory.join(&known.name);
             match known.found.take() {
-                Some(control) => found.push((foreign::place_of(&control).unwrap_or(directory), control)),
+                Some(control) => found.push((foreign::place_of(&control, directory), control)),
                 None if known.pid != 0 => runsvs.push((known.pid, directory)),
                 None => others.push(directory),
             }
@@ -445,7 +446,7 @@ impl Tree {
             return process::send(known.pid, Signal::SIGTERM).is_ok();
         }
         if let Some(mut control) = known.found.as_ref().filter(|_| self.lock.is_some()) {
-            let directory = foreign::place_of(control).unwrap_or_else(|| self.directory.join(&known.name));
+            let directory = foreign::place_of(control, self.directory.join(&known.name));
             if !foreign::is_anothers(&Probe::new(directory)) {
                 let _ = control.write(&[Control::Exit.byte()]); // its directory may have gone: no path leads there
             }
@@ -480,17 +481,8 @@ impl Tree {
 
     fn reap(&mut self) {
         let now = clock::now();
-        loop {
-            let (pid, status) = match process::reap(-1) {
-                Ok(Some(ended)) => ended,
-                Ok(None) => return,
-                Err(error) => {
-                    if error.raw_os_error() != Some(Errno::ECHILD as i32) {
-                        self.look_later();
-                    }
-                    return;
-                }
-            };
+        let mut is_any_killed = false;
+        while let Some((pid, status)) = self.next_end() {
             let Some(at) = self.services.iter().position(|known| known.pid == pid) else { continue };
             self.look_at(self.services[at].name.clone()); // it may have ended because its directory is gone
             let known = &mut self.services[at];
@@ -505,13 +497,26 @@ impl Tree {
                 known.killed.clear();
             } else if self.sessions && self.stop_deadline.is_some() {
                 known.killed.push(pid);
-                strays::retain_in_use(&mut known.killed);
+                is_any_killed = true;
             }
             if known.leaving {
                 let known = self.services.swap_remove(at);
                 self.end_what_is_left(known);
             }
         }
+        if is_any_killed {
+            strays::retain_in_use(self.services.iter_mut().map(|known| &mut known.killed));
+        }
+    }
+
+    /// The next child that has ended, reaped, and how.
+    fn next_end(&mut self) -> Option<(i32, ExitStatus)> {
+        process::reap(-1).unwrap_or_else(|error| {
+            if error.raw_os_error() != Some(Errno::ECHILD as i32) {
+                self.look_later();
+            }
+            None
+        })
     }
 
     /// Services that have vanished, and whose runsvs have gone, are none any more.

@@ -44,11 +44,12 @@ impl Foreign {
     }
 }
 
-/// Where the service is whose control FIFO is open, also when no name in the services directory leads there any more.
-pub fn place_of(control: &File) -> Option<PathBuf> {
-    let path = fs::read_link(format!("/proc/self/fd/{}", control.as_raw_fd())).ok()?;
-    let place = path.ends_with("supervise/control").then(|| path.parent().and_then(Path::parent))??;
-    Some(place.to_owned())
+/// Where the service is whose control FIFO is open, also when its name in the services directory does not lead there any
+/// more: that is `named`.
+pub fn place_of(control: &File, named: PathBuf) -> PathBuf {
+    let path = fs::read_link(format!("/proc/self/fd/{}", control.as_raw_fd())).unwrap_or_default();
+    let place = path.parent().and_then(Path::parent).filter(|_| path.ends_with("supervise/control"));
+    place.map_or(named, Path::to_owned)
 }
 
 /// Whether the runsv of the service is the child of another runsvdir, which lives.
@@ -70,7 +71,7 @@ fn holder_of(service: &Probe) -> Option<Orphan> {
 /// Whether a runsv is the child of a runsvdir of the same user's, which is not this one. That of another user is no
 /// more than the subreaper above.
 fn has_runsvdir(runsv: i32) -> bool {
-    let parent = proc::relations().into_iter().find(|it| it.pid == runsv).map(|it| it.parent);
+    let parent = proc::relation_of(runsv).map(|it| it.parent);
     let is_own =
         |pid: i32| fs::metadata(format!("/proc/{pid}")).is_ok_and(|found| found.uid() == user::effective_uid());
     parent.is_some_and(|parent| parent != process::id() && is_own(parent) && holder::is_program(parent, "runsvdir"))

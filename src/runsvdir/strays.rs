@@ -2,6 +2,7 @@
 //!
 //! As this process is a subreaper, it becomes its child; and it is in the session of a runsv, which had one of its own.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
@@ -34,11 +35,13 @@ struct Left {
 
 impl Strays {
     /// Asks what the runsvs `leaders` have left to end. The log service reads from `pipe`.
-    pub fn take(&mut self, leaders: Vec<i32>, pipe: Option<File>, now: Instant) {
-        let left = Left { leaders, pipe, kill_at: now + PATIENCE, is_killed: false };
-        for signal in [Signal::SIGTERM, Signal::SIGCONT] {
-            left.send(signal);
+    pub fn take(&mut self, mut leaders: Vec<i32>, pipe: Option<File>, now: Instant) {
+        retain_in_use([&mut leaders]);
+        if leaders.is_empty() {
+            return;
         }
+        let left = Left { leaders, pipe, kill_at: now + PATIENCE, is_killed: false };
+        left.send(&[Signal::SIGTERM, Signal::SIGCONT]);
         self.left.push(left);
     }
 
@@ -53,28 +56,29 @@ impl Strays {
             if std::mem::replace(&mut left.is_killed, true) {
                 left.pipe = None; // now it is everybody's turn
             }
-            left.send(Signal::SIGKILL);
+            left.send(&[Signal::SIGKILL]);
             left.kill_at = now + GRACE;
         }
         self.left.retain(|left| !left.is_killed || left.pipe.is_some());
     }
 }
 
-/// Keeps those `leaders` of sessions that somebody is in.
-pub fn retain_in_use(leaders: &mut Vec<i32>) {
-    let relations = proc::relations();
-    leaders.retain(|leader| relations.iter().any(|it| it.session == *leader && it.pid != *leader && !it.ended));
+/// Keeps those leaders of sessions that somebody is in.
+pub fn retain_in_use<'a>(leaders: impl IntoIterator<Item = &'a mut Vec<i32>>) {
+    let used = proc::relations().into_iter().filter(|it| it.pid != it.session && !it.ended);
+    let used: HashSet<i32> = used.map(|it| it.session).collect();
+    leaders.into_iter().for_each(|leaders| leaders.retain(|leader| used.contains(leader)));
 }
 
 impl Left {
-    /// Sends `signal` to everybody in it but the log service.
-    fn send(&self, signal: Signal) {
+    /// Sends `signals` to everybody in it but the log service.
+    fn send(&self, signals: &[Signal]) {
         let own = process::id();
         let is_left = |it: &proc::Relation| {
             it.parent == own && self.leaders.contains(&it.session) && !self.leaders.contains(&it.pid) && !it.ended
         };
         for left in proc::relations().iter().filter(|it| is_left(it) && !self.is_read_by(it.pid)) {
-            let _ = process::send(left.pid, signal);
+            signals.iter().for_each(|signal| drop(process::send(left.pid, *signal)));
         }
     }
 

@@ -27,10 +27,12 @@ pub struct Relation {
 /// Every process that can be seen, with its parent. Processes that end meanwhile may be missing.
 pub fn relations() -> Vec<Relation> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(|pid| relation(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?))
-        .collect()
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok()).filter_map(relation_of).collect()
+}
+
+/// Process `pid` with its parent. None where it is not there, or hidden.
+pub fn relation_of(pid: i32) -> Option<Relation> {
+    relation(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// So many bytes a pid and a blank have, at most.
@@ -167,7 +169,7 @@ fn first_bytes<'a>(path: &str, bytes: &'a mut [u8]) -> Option<&'a [u8]> {
 
 /// Looks at process `pid`. None where it is not there, or hidden.
 pub fn look(pid: i32) -> Option<Look> {
-    let ended = relation(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)?.ended;
+    let ended = relation_of(pid)?.ended;
     look_in(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/status")).ok()?), ended)
 }
 

@@ -505,6 +505,13 @@ fn keep_in_order<'a>(tree: &'a Tree, deadline: &str) -> Keeper<'a> {
     })
 }
 
+/// The same with a session for each runsv: what it leaves is told by that.
+fn keep_in_sessions(tree: &Tree) -> Keeper<'_> {
+    tree.directory("services");
+    let mut command = command(tree, &["-P", "services"]);
+    Keeper { tree, child: command.env("RUNSVDIR_STOP_DEADLINE", "30s").spawn().unwrap() }
+}
+
 const LOG: &str = "while read line; do say log $line; done; say log ends";
 
 #[test]
@@ -707,9 +714,7 @@ fn a_removed_service_does_not_run_on_when_its_supervisor_is_killed_in_its_stop()
     let run = r#"n=0; trap 'n=$((n + 1)); say asked $n; [ $n = 1 ] || exit' TERM; say up
         while :; do sleep 1000 >/dev/null 2>&1 & wait; done"#;
     let foo = tree.service("elsewhere/foo").run(run).made();
-    tree.directory("services");
-    let mut command = command(&tree, &["-P", "services"]);
-    let keeper = Keeper { tree: &tree, child: command.env("RUNSVDIR_STOP_DEADLINE", "30s").spawn().unwrap() };
+    let keeper = keep_in_sessions(&tree);
     symlink(&foo, tree.path("services/foo")).unwrap();
     assert_eq!(tree.heard(), "up");
     let pid = pid_of(&tree, "services/foo");
@@ -728,8 +733,7 @@ fn the_log_service_of_a_removed_service_reads_to_the_end_when_their_supervisor_i
         while :; do sleep 1000 >/dev/null 2>&1 & wait $!; done"#;
     let foo = tree.service("elsewhere/foo").run(run).log("while read -r line; do say \"log $line\"; done").made();
     symlink(&foo, tree.directory("services").join("foo")).unwrap();
-    let mut command = command(&tree, &["-P", "services"]);
-    let keeper = Keeper { tree: &tree, child: command.env("RUNSVDIR_STOP_DEADLINE", "30s").spawn().unwrap() };
+    let keeper = keep_in_sessions(&tree);
     assert_eq!(tree.heard(), "up");
     let pid = pid_of(&tree, &foo);
     // From the second runsv on, runsvdir need not wait until there is a pipe.
@@ -755,8 +759,7 @@ fn a_service_that_is_removed_just_after_its_supervisor_was_killed_does_not_run_o
     let tree = Tree::new();
     let foo = tree.service("elsewhere/foo").run("say up; exec sleep 1000").made();
     symlink(&foo, tree.directory("services").join("foo")).unwrap();
-    let mut command = command(&tree, &["-P", "services"]);
-    let keeper = Keeper { tree: &tree, child: command.env("RUNSVDIR_STOP_DEADLINE", "30s").spawn().unwrap() };
+    let keeper = keep_in_sessions(&tree);
     assert_eq!(tree.heard(), "up");
     let pid = pid_of(&tree, &foo);
     // It was killed young: the next one comes only after a pause.
@@ -772,9 +775,7 @@ fn a_service_that_is_removed_just_after_its_supervisor_was_killed_does_not_run_o
 fn what_a_removed_service_has_left_is_killed_also_after_an_upgrade() {
     let tree = Tree::new();
     let foo = tree.service("elsewhere/foo").run("trap '' TERM; say up; exec sleep 1000").made();
-    tree.directory("services");
-    let mut command = command(&tree, &["-P", "services"]);
-    let keeper = Keeper { tree: &tree, child: command.env("RUNSVDIR_STOP_DEADLINE", "30s").spawn().unwrap() };
+    let keeper = keep_in_sessions(&tree);
     symlink(&foo, tree.path("services/foo")).unwrap();
     assert_eq!(tree.heard(), "up");
     let pid = pid_of(&tree, "services/foo");
